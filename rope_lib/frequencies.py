@@ -1,0 +1,79 @@
+"""How fast each pair of numbers turns.
+
+A head of width ``d`` is cut into ``d/2`` pairs. Pair ``i`` turns by the angle ``m * theta_i`` at
+position ``m``. The numbers ``theta_i`` are called inverse frequencies in most code (radians per
+token); they are a geometric sequence from 1 down to almost ``1/base``.
+"""
+
+import math
+from numbers import Real
+
+import torch
+
+from .checks import require_even, require_finite, require_float_tensor, require_positive
+
+
+def inverse_frequencies(
+    rotary_dim: int, base: float = 10_000.0, *, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """Radians per token of each pair: ``theta_i = base ** (-2 i / rotary_dim)``.
+
+    Args:
+        rotary_dim: how many numbers of a head are turned; even.
+        base: the longest wavelength is a little under ``2 pi base`` tokens; greater than 0.
+        device: where the result lives.
+
+    Returns:
+        Tensor ``(rotary_dim / 2,)``, float64, fastest pair first.
+
+    Raises:
+        TypeError, ValueError: ``rotary_dim`` is not a positive even integer, ``base`` is not a
+            finite number above 0.
+
+    Source: RoFormer (arXiv 2104.09864), section 3.2.2, equation 15, counting ``i`` from 0.
+    """
+    rotary_dim = require_even("rotary_dim", rotary_dim)
+    base = require_positive("base", base)
+    steps = torch.arange(0, rotary_dim, 2, dtype=torch.float64, device=device)
+    return torch.pow(base, -steps / rotary_dim)
+
+
+def proportional_frequencies(
+    rotary_dim: int, fraction: float, base: float = 10_000.0
+) -> torch.Tensor:
+    """p-RoPE: keep the fastest ``fraction`` of the pairs, let the slow ones stand still.
+
+    The frequencies are those of the whole width; the slow ones are replaced by 0. This is not
+    partial rotation, which spreads the whole range of frequencies over fewer pairs.
+
+    Args:
+        rotary_dim: how many numbers belong to the pairs, turning or not; even.
+        fraction: the share of pairs that turn, from 0 to 1; rounded down to whole pairs.
+        base: as in :func:`inverse_frequencies`.
+
+    Returns:
+        Tensor ``(rotary_dim / 2,)``, float64.
+
+    Raises:
+        ValueError: ``fraction`` lies outside 0 to 1, or as in :func:`inverse_frequencies`.
+
+    Source: Barbero et al., arXiv 2410.06205, section 6.
+    """
+    inv_freq = inverse_frequencies(rotary_dim, base)
+    if not (isinstance(fraction, Real) and 0 <= fraction <= 1):
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
+    inv_freq[int(fraction * len(inv_freq)) :] = 0.0
+    return inv_freq
+
+
+def wavelengths(inv_freq: torch.Tensor) -> torch.Tensor:
+    """Tokens that each pair needs for one full turn: ``2 pi / theta_i``.
+
+    Args:
+        inv_freq: radians per token, ``(pairs,)``.
+
+    Returns:
+        Tensor ``(pairs,)``, float64; infinite for a pair that does not turn.
+    """
+    require_finite("inv_freq", require_float_tensor("inv_freq", inv_freq))
+    return 2 * math.pi / inv_freq.double()

@@ -1,0 +1,85 @@
+"""The two pairings as two orders of the same numbers, and how weights move between them.
+
+Interleaved order keeps the two numbers of a pair side by side: ``a0 b0 a1 b1 ...``. Half-split
+order keeps all first numbers before all second ones: ``a0 a1 ... b0 b1 ...``. Rotating in one order
+and reordering is the same as reordering and rotating in the other.
+"""
+
+import torch
+
+from .checks import (
+    PAIRINGS,
+    require_choice,
+    require_count,
+    require_float_tensor,
+    require_rotary_dim,
+)
+
+
+def to_half(x: torch.Tensor) -> torch.Tensor:
+    """Reorder the last dimension from interleaved to half-split order.
+
+    Args:
+        x: ``(..., head_dim)``, any dtype, ``head_dim`` even.
+
+    Returns:
+        A new tensor of the same shape; undone by :func:`to_interleaved`.
+
+    Raises:
+        TypeError, ValueError: not a tensor, no dimension, or an odd last dimension.
+    """
+    _require_pairs(x)
+    return torch.cat((x[..., 0::2], x[..., 1::2]), dim=-1)
+
+
+def to_interleaved(x: torch.Tensor) -> torch.Tensor:
+    """Reorder the last dimension from half-split to interleaved order.
+
+    Args, Returns, Raises: as in :func:`to_half`, which undoes it.
+    """
+    _require_pairs(x)
+    return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
+
+
+def permute_projection(
+    weight: torch.Tensor, num_heads: int, *, to: str, rotary_dim: int | None = None
+) -> torch.Tensor:
+    """Reorder the output rows of a query or key projection, head by head.
+
+    A model that rotates in one pairing with the old weights, and one that rotates in the other with
+    the permuted weights of *both* projections, give equal attention scores. Values are never
+    rotated: leave their projection alone.
+
+    Args:
+        weight: ``(num_heads * head_dim, in_features)``, or the bias ``(num_heads * head_dim,)``.
+        num_heads: heads in *this* projection; for grouped-query keys, the number of key heads.
+        to: the pairing that the result is for, ``"half"`` or ``"interleaved"``.
+        rotary_dim: reorder only the first ``rotary_dim`` rows of each head (partial rotation).
+
+    Returns:
+        A new tensor of the same shape; exactly undone with the other value of ``to``.
+
+    Raises:
+        TypeError, ValueError: rows that do not divide into heads, an odd or too large
+            ``rotary_dim``, an unknown pairing.
+    """
+    require_choice("to", to, PAIRINGS)
+    require_float_tensor("weight", weight)
+    num_heads = require_count("num_heads", num_heads)
+    head_dim, rest = divmod(weight.shape[0], num_heads)
+    if rest or not head_dim:
+        raise ValueError(
+            f"num_heads must divide the {weight.shape[0]} rows of weight; got {num_heads}"
+        )
+    rotary_dim = require_rotary_dim(head_dim, rotary_dim)
+    reorder = to_half if to == "half" else to_interleaved
+    order = torch.arange(head_dim, device=weight.device)
+    order = torch.cat((reorder(order[:rotary_dim]), order[rotary_dim:]))
+    return weight.unflatten(0, (num_heads, head_dim))[:, order].flatten(0, 1)
+
+
+def _require_pairs(x: torch.Tensor) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
+    if x.ndim == 0 or x.shape[-1] % 2:
+        raise ValueError(f"x must have an even last dimension, got shape {tuple(x.shape)}")

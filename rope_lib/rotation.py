@@ -1,0 +1,200 @@
+"""Turning vectors: the tables of cosines and sines, and the rotation itself.
+
+Tables are half width: one cosine and one sine for each pair. A table therefore fits both pairings
+and cannot disagree with either; only :func:`rotate` needs to be told which numbers form a pair.
+"""
+
+import torch
+
+from .checks import (
+    FLOATS,
+    PAIRINGS,
+    require_choice,
+    require_finite,
+    require_float_tensor,
+)
+
+_LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+def rotation_tables(
+    positions: torch.Tensor, inv_freq: torch.Tensor, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and sine of every angle ``position * inv_freq``.
+
+    The angles are formed in float64 by multiplication and the results are cast once, so a table is
+    exact to the rounding of ``dtype`` even at position 1,000,000.
+
+    Args:
+        positions: tokens, any shape; integers, or float32/float64 (fractions and negative numbers
+            are angles like any other).
+        inv_freq: radians per token, ``(pairs,)``, float32 or float64.
+        dtype: what the tables are stored in.
+
+    Returns:
+        ``cos, sin``, each ``(*positions.shape, pairs)``, on the device of ``positions``.
+
+    Raises:
+        TypeError: a dtype that cannot hold positions or angles (bool, complex, 16-bit floats).
+        ValueError: NaN or infinity, ``inv_freq`` with other than one dimension, two devices.
+    """
+    _require_positions(positions)
+    require_float_tensor("inv_freq", inv_freq)
+    if inv_freq.dtype in _LOW_PRECISION:
+        raise TypeError(f"inv_freq must be float32 or float64, got {inv_freq.dtype}")
+    if inv_freq.ndim != 1:
+        raise ValueError(f"inv_freq must have one dimension, got shape {tuple(inv_freq.shape)}")
+    require_finite("inv_freq", inv_freq)
+    _require_same_device("inv_freq", inv_freq, "positions", positions)
+    if dtype not in FLOATS:
+        raise TypeError(f"dtype must be a 16, 32 or 64-bit float dtype, got {dtype}")
+    # Apple's GPUs have no float64: the few angles are formed on the CPU and the tables moved.
+    work = "cpu" if positions.device.type == "mps" else positions.device
+    angles = positions.to(work, torch.float64).unsqueeze(-1) * inv_freq.to(work, torch.float64)
+    return tuple(table.to(dtype).to(positions.device) for table in (angles.cos(), angles.sin()))
+
+
+def rotate(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str, inverse: bool = False
+) -> torch.Tensor:
+    """Turn each pair of the last dimension counter-clockwise by its angle.
+
+    The pair ``(a, b)`` becomes ``(a cos - b sin, a sin + b cos)``. Lengths stay, and the dot
+    product of two turned vectors depends on the difference of their positions only.
+
+    Args:
+        x: ``(..., seq, head_dim)``, floating point.
+        cos, sin: from :func:`rotation_tables`: ``(pairs,)`` turns every row alike, ``(seq, pairs)``
+            row by row; otherwise as many dimensions as ``x``, broadcast against it. ``pairs`` is
+            ``head_dim / 2``.
+        pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
+        inverse: turn clockwise instead.
+
+    Returns:
+        A new tensor with the shape and dtype of ``x``. The arithmetic is float32 or wider.
+
+    Raises:
+        TypeError: ``x`` or a table is not a floating-point tensor.
+        ValueError: shapes or devices that do not fit, an unknown pairing.
+
+    Source: RoFormer (arXiv 2104.09864), equation 34.
+    """
+    _require_fitting(x, cos, sin, pairing)
+    wide = _working_dtype(x, cos)
+    first, second = (part.to(wide) for part in _split(x, pairing))
+    cos, sin = cos.to(wide), sin.to(wide)
+    if inverse:
+        sin = -sin
+    turned = first * cos - second * sin, first * sin + second * cos
+    return _join([part.to(x.dtype) for part in turned], pairing)
+
+
+def rotate_(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str, inverse: bool = False
+) -> torch.Tensor:
+    """Turn ``x`` in place: :func:`rotate`, without room for a second ``x``.
+
+    A float32 or float64 tensor in interleaved order is one complex multiplication over its own
+    memory. Everything else turns half of ``x`` at a time.
+
+    Args:
+        x: ``(..., seq, head_dim)``, overwritten. Autograd refuses a leaf that requires a gradient.
+        cos, sin, pairing, inverse: as in :func:`rotate`.
+
+    Returns:
+        ``x`` itself.
+
+    Raises:
+        TypeError, ValueError: as in :func:`rotate`; ``x`` is then untouched.
+    """
+    _require_fitting(x, cos, sin, pairing)
+    if inverse:
+        sin = -sin
+    wide = _working_dtype(x, cos)
+    if pairing == "interleaved" and x.dtype == wide and _is_complex_viewable(x):
+        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(
+            torch.complex(cos.to(wide), sin.to(wide))
+        )
+        return x
+    first, second = _split(x, pairing)
+    turned_first = first * cos.to(wide) - second * sin.to(wide)
+    second.copy_(first * sin.to(wide) + second * cos.to(wide))
+    first.copy_(turned_first)
+    return x
+
+
+def _split(x: torch.Tensor, pairing: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Views of the first and the second number of every pair."""
+    if pairing == "interleaved":
+        return x[..., 0::2], x[..., 1::2]
+    half = x.shape[-1] // 2  # slices, since autograd lets nobody write to the views of chunk()
+    return x[..., :half], x[..., half:]
+
+
+def _join(parts: list[torch.Tensor], pairing: str) -> torch.Tensor:
+    """Undo :func:`_split`."""
+    if pairing == "interleaved":
+        return torch.stack(parts, dim=-1).flatten(-2)
+    return torch.cat(parts, dim=-1)
+
+
+def _working_dtype(x: torch.Tensor, table: torch.Tensor) -> torch.dtype:
+    # 16-bit inputs are turned in float32 and rounded once, so the result is the exact one, rounded.
+    return torch.promote_types(torch.promote_types(x.dtype, table.dtype), torch.float32)
+
+
+def _is_complex_viewable(x: torch.Tensor) -> bool:
+    even = all(step % 2 == 0 for step in x.stride()[:-1]) and x.storage_offset() % 2 == 0
+    return x.stride(-1) == 1 and even
+
+
+def _require_positions(positions: torch.Tensor) -> None:
+    if not isinstance(positions, torch.Tensor):
+        raise TypeError(f"positions must be a torch.Tensor, got {type(positions).__name__}")
+    if positions.dtype in (torch.bool, *_LOW_PRECISION) or positions.is_complex():
+        raise TypeError(
+            "positions must be integers, float32 or float64 (16-bit floats cannot tell neighbouring"
+            f" positions apart), got {positions.dtype}"
+        )
+    require_finite("positions", positions)
+
+
+def _require_same_device(name: str, a: torch.Tensor, other_name: str, b: torch.Tensor) -> None:
+    if a.device != b.device:
+        raise ValueError(
+            f"{name} is on {a.device} but {other_name} on {b.device}; move one of them"
+        )
+
+
+def _require_fitting(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str) -> None:
+    require_choice("pairing", pairing, PAIRINGS)
+    require_float_tensor("x", x)
+    require_float_tensor("cos", cos)
+    require_float_tensor("sin", sin)
+    if cos.shape != sin.shape or cos.dtype != sin.dtype:
+        raise ValueError(
+            "cos and sin must have the same shape and dtype, got "
+            f"{tuple(cos.shape)} {cos.dtype} and {tuple(sin.shape)} {sin.dtype}"
+        )
+    _require_same_device("cos", cos, "x", x)
+    _require_same_device("sin", sin, "x", x)
+    if 2 * cos.shape[-1] != x.shape[-1]:
+        raise ValueError(
+            f"cos and sin must hold one number for each pair, {x.shape[-1]} / 2 for x of shape "
+            f"{tuple(x.shape)}; got {tuple(cos.shape)}"
+        )
+    if not _broadcasts(tuple(cos.shape[:-1]), tuple(x.shape[:-1])):
+        raise ValueError(
+            f"cos and sin of shape {tuple(cos.shape)} do not fit x of shape {tuple(x.shape)}: "
+            "allowed are (pairs,), (seq, pairs), or as many dimensions as x with size 1 or x's own "
+            "before the sequence, such as (batch, 1, seq, pairs)"
+        )
+
+
+def _broadcasts(table: tuple, rows: tuple) -> bool:
+    """Whether a table's leading shape fits, without guessing which dimension is meant."""
+    if not table:
+        return True
+    if len(table) not in (1, len(rows)) or not rows or table[-1] != rows[-1]:
+        return False
+    return all(size in (1, row) for size, row in zip(table[:-1], rows[-len(table) :], strict=False))

@@ -1,0 +1,61 @@
+"""Attention spelled out, held to PyTorch's own."""
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from rope_lib.attention import attention, attention_weights
+from rope_lib.rotary import RotaryEmbedding
+
+
+def heads(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_agrees_with_pytorch(causal):
+    q, k, v = heads(3, 2, 4, 7, 6)
+    ours = attention(q, k, v, causal=causal)
+    torch.testing.assert_close(ours, scaled_dot_product_attention(q, k, v, is_causal=causal))
+
+
+def test_causal_queries_of_a_cache_are_the_last_ones():
+    q, k, v = heads(3, 1, 2, 7, 6)
+    whole = attention(q, k, v, causal=True)
+    torch.testing.assert_close(attention(q[..., 4:, :], k, v, causal=True), whole[..., 4:, :])
+
+
+def test_rows_are_shares():
+    weights = attention_weights(*heads(2, 3, 5, 4), causal=True)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 5, dtype=torch.float64))
+    assert (weights >= 0).all()
+    assert torch.equal(weights, weights.tril())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_an_encoding_is_applied_to_queries_and_keys_only(causal):
+    q, k, v = heads(3, 2, 5, 8)
+    rope = RotaryEmbedding(8, pairing="half")
+    ours = attention(q, k, v, encoding=rope, positions=torch.arange(5) + 9, causal=causal)
+    turned = rope(q, k, torch.arange(5))
+    torch.testing.assert_close(
+        ours, scaled_dot_product_attention(*turned, v, is_causal=causal)
+    )  # and shifting all positions by 9 changed nothing
+    torch.testing.assert_close(attention(q, k, v, encoding=rope, causal=causal), ours)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (dict(q=torch.ones(3, 4)), ValueError, "q and k must share head_dim"),
+        (dict(k=[1.0]), TypeError, "k must be a torch.Tensor, got list"),
+        (dict(v=torch.ones(2, 6)), ValueError, "v must hold 3 rows, one a key"),
+        (dict(positions=torch.arange(3)), ValueError, "positions were given, but encoding is None"),
+        (dict(q=torch.ones(4, 6), causal=True), ValueError, "a key for each query, got 4 and 3"),
+        (dict(q=torch.ones(6)), ValueError, "q must have at least 2 dimension"),
+    ],
+)
+def test_bad_calls_are_named(changed, error, message):
+    call = dict(q=torch.ones(3, 6), k=torch.ones(3, 6), v=torch.ones(3, 6)) | changed
+    with pytest.raises(error, match=message):
+        attention(**call)

@@ -1,0 +1,170 @@
+"""The module that a model holds."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rope_lib import reference
+from rope_lib.rotary import RotaryEmbedding
+
+
+def heads(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+@given(
+    pairs=st.integers(1, 8),
+    still=st.integers(0, 3),
+    base=st.sampled_from([100.0, 10_000.0, 5e5]),
+    pairing=st.sampled_from(["interleaved", "half"]),
+    seed=st.integers(0, 999),
+)
+def test_scores_agree_with_the_specification(pairs, still, base, pairing, seed):
+    rotary_dim, positions = 2 * pairs, torch.tensor([0, 1, 7, 4000])
+    q, k = heads(2, 3, 4, rotary_dim + still, seed=seed)
+    rope = RotaryEmbedding(rotary_dim + still, pairing=pairing, base=base, rotary_dim=rotary_dim)
+    turned_q, turned_k = rope(q, k, positions)
+    expected = reference.scores(
+        q[..., :rotary_dim].numpy(), k[..., :rotary_dim].numpy(), positions.numpy(), base,
+        pairing=pairing,
+    ) + (q[..., rotary_dim:] @ k[..., rotary_dim:].transpose(-1, -2)).numpy()  # fmt: skip
+    scores = turned_q @ turned_k.transpose(-1, -2)
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=0, atol=1e-9)
+    assert torch.equal(turned_q[..., rotary_dim:], q[..., rotary_dim:])
+
+
+def test_grouped_queries_and_rows_of_their_own():
+    q, k = heads(2, 6, 3, 8), heads(2, 2, 3, 8, seed=1)
+    positions = torch.tensor([[0, 1, 2], [5, 6, 7]])
+    rope = RotaryEmbedding(8, pairing="half")
+    turned_q, turned_k = rope(q, k, positions[:, None, :])
+    for row in range(2):
+        alone_q, alone_k = rope(q[row], k[row], positions[row])
+        assert torch.equal(turned_q[row], alone_q)
+        assert torch.equal(turned_k[row], alone_k)
+
+
+def test_one_token_at_a_time_is_the_whole_at_once():
+    q, k = heads(2, 1, 3, 5, 8)
+    rope = RotaryEmbedding(8, pairing="interleaved")
+    whole_q, whole_k = rope(q, k, torch.arange(5))
+    for step in range(5):
+        row = slice(step, step + 1)
+        for position in (torch.tensor([step]), torch.tensor(step)):
+            one_q, one_k = rope(q[..., row, :], k[..., row, :], position)
+            assert torch.equal(one_q, whole_q[..., row, :])
+            assert torch.equal(one_k, whole_k[..., row, :])
+
+
+@pytest.mark.parametrize("cast", [torch.nn.Module.half, torch.nn.Module.bfloat16])
+def test_casting_the_module_leaves_the_tables_exact(cast):
+    """gpt-neox#1003, transformers#25681, #29285."""
+    rope = RotaryEmbedding(64, pairing="half")
+    before = rope.tables(torch.tensor([0, 4096, 1_000_000]))
+    after = cast(rope).tables(torch.tensor([0, 4096, 1_000_000]))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_nothing_to_save_and_everything_to_copy():
+    rope = RotaryEmbedding(8, pairing="half", base=5e5, rotary_dim=4)
+    assert rope.state_dict() == {}
+    assert list(rope.buffers()) == []
+    q, k = heads(2, 1, 3, 8)
+    expected = rope(q, k, torch.arange(3))
+    for other in (copy.deepcopy(rope), pickle.loads(pickle.dumps(rope))):
+        assert all(
+            torch.equal(a, b) for a, b in zip(other(q, k, torch.arange(3)), expected, strict=True)
+        )
+
+
+def test_built_on_the_meta_device_it_is_whole():
+    """transformers#45902, #48892: there is nothing to materialise."""
+    with torch.device("meta"):
+        rope = RotaryEmbedding(8, pairing="half")
+    q, k = heads(2, 1, 3, 8)
+    rotated = rope.to_empty(device="cpu")(q, k, torch.arange(3))
+    expected = RotaryEmbedding(8, pairing="half")(q, k, torch.arange(3))
+    assert all(torch.equal(a, b) for a, b in zip(rotated, expected, strict=True))
+
+
+def test_low_precision_inputs_are_turned_by_exact_tables():
+    q, k = heads(2, 1, 3, 8, dtype=torch.bfloat16)
+    positions = torch.tensor([4095, 4096, 1_000_000])
+    rope = RotaryEmbedding(8, pairing="half")
+    for turned, x in zip(rope(q, k, positions), (q, k), strict=True):
+        exact = reference.rotate(x.double().numpy(), positions.numpy(), pairing="half")
+        assert turned.dtype == torch.bfloat16
+        np.testing.assert_allclose(turned.double().numpy(), exact, rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize("pairing", ["interleaved", "half"])
+def test_one_graph_under_compile_and_export(pairing):
+    """pytorch#125718: no graph break, and an exported program for any length."""
+    rope = RotaryEmbedding(8, pairing=pairing, rotary_dim=6)
+    q, k = heads(2, 1, 3, 8, dtype=torch.float32)
+    expected = rope(q, k, torch.arange(3))
+    compiled = torch.compile(rope, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(q, k, torch.arange(3)), expected)
+
+    seq = torch.export.Dim("seq", min=2, max=4096)
+    exported = torch.export.export(
+        rope, (q, k, torch.arange(3)), dynamic_shapes=({1: seq}, {1: seq}, {0: seq})
+    ).module()
+    longer_q, longer_k = heads(2, 1, 11, 8, dtype=torch.float32)
+    torch.testing.assert_close(
+        exported(longer_q, longer_k, torch.arange(11)), rope(longer_q, longer_k, torch.arange(11))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (dict(head_dim=7), ValueError, "head_dim must be even.*got 7"),
+        (dict(head_dim="8"), TypeError, "head_dim must be an integer, got '8'"),
+        (dict(head_dim=8.5, rotary_dim=4), TypeError, "head_dim must be an integer, got 8.5"),
+        (dict(rotary_dim=3), ValueError, "rotary_dim must be even.*got 3"),
+        (dict(rotary_dim=10), ValueError, "rotary_dim must be at most head_dim = 8, got 10"),
+        (dict(rotary_dim=0), ValueError, "rotary_dim must be at least 1, got 0"),
+        (dict(base=0), ValueError, "base must be finite and greater than 0, got 0"),
+        (dict(base=float("nan")), ValueError, "base must be finite .* got nan"),
+        (dict(pairing="neox"), ValueError, "pairing must be 'interleaved' or 'half', got 'neox'"),
+    ],
+)
+def test_bad_settings_are_named(changed, error, message):
+    settings = dict(head_dim=8, pairing="half") | changed
+    with pytest.raises(error, match=message):
+        RotaryEmbedding(settings.pop("head_dim"), **settings)
+
+
+def test_the_pairing_has_no_default():
+    with pytest.raises(TypeError, match="pairing"):
+        RotaryEmbedding(8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (dict(q=torch.ones(1, 2, 3, 6)), ValueError, "q must have head_dim = 8 as its last"),
+        (dict(k=torch.ones(1, 2, 3, 6)), ValueError, "k must have head_dim = 8 as its last"),
+        (dict(q=torch.ones(8)), ValueError, "q must have at least 2 dimension"),
+        (dict(k=torch.ones(1, 2, 3, 8).int()), TypeError, "k must have .* torch.int32"),
+        (dict(k=torch.ones(1, 2, 4, 8)), ValueError, r"positions must have shape \(4,\).*fit k"),
+        (dict(positions=torch.arange(4)), ValueError, r"positions must have shape \(3,\).*fit q"),
+        (dict(positions=torch.zeros(1, 3).long()), ValueError, r"positions\[:, None, :\]"),
+        (dict(positions=torch.tensor([0, -1, 2])), ValueError, "must not be negative, got -1"),
+        (dict(positions=torch.tensor([0, 0.5, -1])), ValueError, "must not be negative, got -1"),
+        (dict(positions=[0, 1, 2]), TypeError, "positions must be a torch.Tensor, got list"),
+        (dict(positions=torch.ones(3).bool()), TypeError, "positions must be .*torch.bool"),
+        (dict(positions=torch.full((3,), torch.nan)), ValueError, "positions must be finite"),
+    ],
+)
+def test_bad_calls_are_named(changed, error, message):
+    """Out-of-range positions raise (torchtune clamps or wraps them)."""
+    call = dict(q=torch.ones(1, 2, 3, 8), k=torch.ones(1, 2, 3, 8), positions=torch.arange(3))
+    with pytest.raises(error, match=message):
+        RotaryEmbedding(8, pairing="half")(**(call | changed))
