@@ -1,0 +1,75 @@
+# One vocabulary for people and for CI. `make help` lists it.
+#
+#   PYTHON=/path/to/python3.12   the interpreter that .venv is made with
+#   PORT=8000                    where `make serve` listens
+#   WORKERS=2                    processes of `make test`
+#   NB=notebooks/03_....ipynb    the notebooks that `make refresh` runs (default: all)
+#   ARGS="-k rotate"             more arguments for pytest
+#   URL=https://github.com/you/name   for `make address`
+
+BIN := .venv/bin
+SITE := _build/html
+BUILT := _build/complete
+SOURCES := Makefile _config.yml _toc.yml $(shell find book notebooks rope_lib -type f \
+	-not -path '*/.*' -not -path '*/__pycache__/*' 2>/dev/null)
+PORT ?= 8000
+CORES = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help environment book serve lab test refresh lint format address lock clean-site clean
+
+help: ## list these commands
+	@echo "usage: make COMMAND"
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+environment: ## make or mend .venv (the other commands do it by themselves)
+	@sh tools/environment.sh
+
+define build
+@$(BIN)/jupyter-book build . --all -W --keep-going -n
+@touch $(BUILT)
+endef
+
+book: environment ## build the whole site; a warning is an error
+	$(build)
+	@echo "The book is built. Open file://$(CURDIR)/$(SITE)/index.html or run: make serve"
+
+$(BUILT): $(SOURCES) | environment
+	$(build)
+
+serve: $(BUILT) ## serve the site on this machine only (PORT=8000), building it if needed
+	@$(BIN)/python tools/serve.py $(SITE) $(PORT)
+
+lab: environment ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		--nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks $(ARGS)
+
+refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
+	@$(BIN)/python tools/refresh.py $(NB)
+
+lint: environment ## check the style of code and notebooks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: environment ## bring code and notebooks into that style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+address: ## print the repository's address, or set it everywhere (URL=https://github.com/you/name)
+	@$(or $(PYTHON),python3) tools/address.py $(URL)
+
+lock: environment ## write constraints.txt anew (needs python3.10 to python3.13)
+	@$(BIN)/python -m pip install --quiet "pip>=23.3"
+	@$(BIN)/python tools/lock.py
+
+clean-site: ## remove the built site
+	@rm -rf _build
+
+clean: clean-site ## remove all that these commands made, .venv included
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

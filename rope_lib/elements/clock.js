@@ -1,0 +1,100 @@
+// <rope-clock>: a query hand at position m and a key hand at position n on one dial.
+// Numbers and words come from data-config; rope_lib/interactive.py writes it, and the picture
+// and line inside the element, which stay where this script does not run.
+if (!customElements.get("rope-clock")) {
+  const page = `<style>
+:host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center; max-width: 44rem;
+  --q: #0072B2; --k: #D55E00 }
+@supports (color: color-mix(in srgb, red, blue)) { :host {
+  --q: color-mix(in srgb, #0072B2 65%, currentColor);
+  --k: color-mix(in srgb, #D55E00 70%, currentColor) } }
+svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0; fill: none; stroke: currentColor }
+text { fill: currentColor; stroke: none; font-size: 15px; font-style: italic;
+  text-anchor: middle; dominant-baseline: central }
+.q { color: var(--q) } .k { color: var(--k) }
+div { flex: 1 1 16rem; min-width: 0 }
+label { display: grid; grid-template-columns: 1fr 3.5rem; align-items: center; gap: 0 .5rem }
+label span { grid-column: 1 / 3 }
+input { width: 100%; min-width: 0; height: 2rem; margin: 0; accent-color: currentColor }
+b { text-align: right; font-variant-numeric: tabular-nums }
+p { flex: 1 1 100%; margin: .5rem 0; font-variant-numeric: tabular-nums }
+</style>
+<svg viewBox="-120 -120 240 240" role="img">
+<circle r="100" opacity=".4"/>
+<circle r="97" pathLength="24" stroke-width="6" stroke-dasharray=".06 .94" stroke-dashoffset=".03" opacity=".5"/>
+<path class="arc" fill="currentColor" fill-opacity=".12" stroke="none"/>
+<circle class="mark" r="5" fill="currentColor" stroke="none" opacity=".6"/>
+<path class="q" stroke-width="4"/><path class="k" stroke-width="4" stroke-dasharray="7 4"/>
+<circle r="4" fill="currentColor" stroke="none"/><text class="q">q</text><text class="k">k</text>
+</svg>
+<div>${["m", "n", "shift"].map((name) =>
+    `<label class="${{ m: "q", n: "k" }[name] ?? ""}"><span></span>` +
+    `<input type="range" name="${name}" min="0"><b></b></label>`).join("")}</div>
+<p aria-live="polite"></p>`;
+
+  // Halves away from zero, as toFixed does, and no minus before a zero.
+  const fixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+  const turn = ([x, y], angle) => [
+    x * Math.cos(angle) - y * Math.sin(angle),
+    x * Math.sin(angle) + y * Math.cos(angle),
+  ];
+
+  customElements.define("rope-clock", class extends HTMLElement {
+    connectedCallback() {
+      if (this.shadowRoot) return;
+      this.config = JSON.parse(this.dataset.config);
+      const { m, n, positions, shifts, words } = this.config;
+      const root = this.attachShadow({ mode: "open" });
+      root.innerHTML = page;
+      root.querySelectorAll("input").forEach((input) => {
+        input.max = input.name === "shift" ? shifts : positions;
+        input.value = { m, n, shift: 0 }[input.name];
+        input.previousSibling.textContent = words[input.name];
+      });
+      root.querySelector("svg").setAttribute("aria-label", words.picture);
+      root.addEventListener("input", () => this.show());
+      this.show();
+    }
+
+    show() {
+      const { query, key, theta, words } = this.config;
+      const [m, n, shift] = [...this.shadowRoot.querySelectorAll("input")].map((input) => {
+        input.nextSibling.textContent = input.value;
+        return Number(input.value);
+      });
+      const q = turn(query, (m + shift) * theta);
+      const k = turn(key, (n + shift) * theta);
+      const score = q[0] * k[0] + q[1] * k[1];
+      const angle = Math.atan2(k[0] * q[1] - k[1] * q[0], score);
+      this.draw(q, k, angle, shift * theta);
+      this.shadowRoot.querySelector("p").textContent = words.readout
+        .replace("{m}", m + shift)
+        .replace("{n}", n + shift)
+        .replace("{distance}", fixed(m - n, 0))
+        .replace("{angle}", fixed((Math.abs(angle) * 180) / Math.PI, 1))
+        .replace("{score}", fixed(score, 3));
+    }
+
+    // The longer hand reaches the dial, letters make room for each other. Screens count y
+    // downwards, so y changes its sign.
+    draw(q, k, angle, shifted) {
+      const longest = Math.max(Math.hypot(...q), Math.hypot(...k));
+      const at = ([x, y], radius) => `${(x * radius).toFixed(1)} ${(-y * radius).toFixed(1)}`;
+      const aside = angle < 0 ? -0.09 : 0.09;
+      for (const [name, hand, lean] of [["q", q, aside], ["k", k, -aside]]) {
+        this.set(`path.${name}`, { d: `M0 0L${at(hand, 88 / longest)}` });
+        const [x, y] = at(turn(hand, lean), 110 / Math.hypot(...hand)).split(" ");
+        this.set(`text.${name}`, { x, y });
+      }
+      const from = at(k, 34 / Math.hypot(...k));
+      const to = at(q, 34 / Math.hypot(...q));
+      this.set(".arc", { d: `M0 0L${from}A34 34 0 0 ${angle > 0 ? 0 : 1} ${to}Z` });
+      this.set(".mark", { transform: `translate(${at(turn([1, 0], shifted), 100)})` });
+    }
+
+    set(selector, attributes) {
+      const element = this.shadowRoot.querySelector(selector);
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    }
+  });
+}

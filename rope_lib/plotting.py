@@ -1,0 +1,124 @@
+"""One figure style for every chapter: few sizes, few colours, and the same bytes on every run."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# The palette of Okabe and Ito (2008): its colours stay apart for colour-blind readers.
+COLORS = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "grey": "#6E6E6E",
+}
+
+# Width and height in inches. Equal sizes make equal text, and a changed size is easy to test for.
+SIZES = {
+    "wide": (7.0, 3.2),
+    "tall": (7.0, 4.8),
+    "square": (4.4, 4.4),
+    "strip": (7.0, 2.0),
+}
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": COLORS["grey"],
+    "axes.grid": True,
+    "axes.labelsize": 11,
+    "axes.prop_cycle": f"cycler(color={list(COLORS.values())})",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",  # opaque, so that a dark page does not swallow black text
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 10,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "image.cmap": "viridis",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "mathtext.fontset": "dejavusans",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",  # letters become outlines, equal on every machine
+    "svg.hashsalt": "rope_lib",  # fixed, or every run would name its clip paths anew
+    "xtick.color": COLORS["grey"],
+    "xtick.labelcolor": "black",
+    "ytick.color": COLORS["grey"],
+    "ytick.labelcolor": "black",
+}
+
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def use_style() -> None:
+    """Set the book's style for all later figures; in a notebook, show figures as SVG.
+
+    The SVG carries no date and no version, and is cut exactly at the figure's size, so that it
+    changes only when the figure does. Outside IPython only the style is set.
+    """
+    matplotlib.rcParams.update(STYLE)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg", bbox_inches=None, metadata=_NO_METADATA)
+
+
+def figure(
+    size: str = "wide", rows: int = 1, columns: int = 1, **subplots_arguments
+) -> tuple[Figure, Axes | np.ndarray]:
+    """A new figure of one of the book's sizes, and its axes.
+
+    Args:
+        size: a name in ``SIZES``: the whole figure's size, however many panels it has.
+        rows, columns: panels. One panel gives one ``Axes``, more give an array of them.
+        **subplots_arguments: passed on to ``matplotlib.pyplot.subplots`` (``sharex``, ...).
+
+    Raises:
+        ValueError: ``size`` is not in ``SIZES``.
+    """
+    if size not in SIZES:
+        raise ValueError(f"size must be one of {', '.join(map(repr, SIZES))}, got {size!r}")
+    return plt.subplots(rows, columns, figsize=SIZES[size], **subplots_arguments)
+
+
+def draw_clock(ax: Axes) -> None:
+    """Turn ``ax`` into a clock face: the unit circle, equal scales, no frame."""
+    turn = np.linspace(0.0, 2.0 * np.pi, 181)
+    ax.plot(np.cos(turn), np.sin(turn), color=COLORS["grey"], linewidth=1.0, zorder=1)
+    ax.plot([0.0], [0.0], "o", color=COLORS["grey"], markersize=3, zorder=1)
+    ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+    ax.axis("off")
+
+
+def draw_hand(
+    ax: Axes, angle: float, *, color: str = "blue", label: str = "", length: float = 1.0
+) -> None:
+    """Draw one hand on a clock face.
+
+    Args:
+        ax: usually one that ``draw_clock`` has prepared.
+        angle: in radians, counter-clockwise from the positive x axis.
+        color: a name in ``COLORS``.
+        label: set just beyond the tip, usually a symbol such as ``"$q$"``.
+        length: of the hand; the clock's radius is 1.
+
+    Raises:
+        ValueError: ``color`` is not in ``COLORS``.
+    """
+    if color not in COLORS:
+        raise ValueError(f"color must be one of {', '.join(map(repr, COLORS))}, got {color!r}")
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    arrow = {"arrowstyle": "-|>", "color": COLORS[color], "linewidth": 2.0, "shrinkA": 0.0,
+             "shrinkB": 0.0}  # fmt: skip
+    ax.annotate("", xy=tuple(length * direction), xytext=(0.0, 0.0), arrowprops=arrow)
+    x, y = (length + 0.15) * direction
+    ax.text(x, y, label, color=COLORS[color], ha="center", va="center")

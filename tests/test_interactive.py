@@ -1,0 +1,280 @@
+"""The figures that move: what Python writes, and what a real browser makes of it."""
+
+import base64
+import html
+import json
+import math
+import os
+import re
+import shutil
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+import pytest
+
+from rope_lib import interactive, reference
+
+TURNS = [
+    {},
+    {"query": (0.3, 0.4), "key": (-1.0, 0.5), "theta": 1.0, "m": 0, "n": 30},
+    {"query": (3, 4), "key": (4, 3), "theta": math.radians(15), "m": 7, "n": 7},
+]
+
+
+def expected(figure, m: int, n: int, shift: int = 0) -> str:
+    """The reading, computed with the slow specification. One pair turns by 1 radian a position."""
+    config = figure.config
+    turned = [
+        reference.rotation_matrix((position + shift) * config["theta"], 2, pairing="interleaved")
+        @ np.array(config[name])
+        for name, position in (("query", m), ("key", n))
+    ]
+    score = float(turned[0] @ turned[1])
+    lengths = math.hypot(*config["query"]) * math.hypot(*config["key"])
+    angle = math.degrees(math.acos(max(-1.0, min(1.0, score / lengths))))
+    return (
+        f"m = {m + shift}, n = {n + shift}, m - n = {m - n}; "
+        f"angle between the hands {half_up(angle, 1)}°, score q·k = {half_up(score, 3)}"
+    ).replace("-", "\u2212")
+
+
+def half_up(number: float, digits: int) -> str:
+    text = str(Decimal(number).quantize(Decimal(f"1e-{digits}"), ROUND_HALF_UP))
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+# ---------------------------------------------------------------- what Python writes
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_first_reading_is_the_reference(turn):
+    figure = interactive.clock(**turn)
+    reading = expected(figure, figure.config["m"], figure.config["n"])
+    assert figure.readout == reading
+    assert f"<p>{reading}</p>" in figure._repr_html_()
+    assert repr(figure) == f"<clock: {reading}>"
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_output_is_small_and_the_same_every_time(turn):
+    output = interactive.clock(**turn)._repr_html_()
+    assert output == interactive.clock(**turn)._repr_html_()
+    assert len(output.encode()) <= 8000
+    assert "http" not in re.sub(r"xmlns='[^']*'", "", output)
+
+
+def test_words_can_be_replaced_and_are_escaped():
+    words = {"m": '<b>"m"</b>', "readout": "{score} & {angle}"}
+    figure = interactive.clock(words=words)
+    output = figure._repr_html_()
+    assert "<b>&quot;" not in output
+    assert "<p>0.866 &amp; 30.0</p>" in output
+    config = json.loads(html.unescape(re.search('data-config="([^"]*)"', output)[1]))
+    assert config["words"] == interactive.CLOCK_WORDS | words
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "text"),
+    [(0.0625, 3, "0.063"), (-0.0625, 3, "\u22120.063"), (-0.0001, 3, "0.000"), (-2, 0, "\u22122")],
+)
+def test_numbers_are_rounded_as_a_browser_rounds(number, digits, text):
+    assert interactive._fixed(number, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "value"),
+    [
+        (TypeError, "query", 3),
+        (TypeError, "query", "ab"),
+        (TypeError, "key", (1, None)),
+        (ValueError, "key", (0, 0)),
+        (ValueError, "key", (math.nan, 1)),
+        (ValueError, "query", (1, 2, 3)),
+        (ValueError, "query", (math.inf, 1)),
+        (ValueError, "theta", 0),
+        (ValueError, "theta", math.nan),
+        (TypeError, "theta", "15"),
+        (TypeError, "m", 1.5),
+        (TypeError, "m", True),
+        (ValueError, "m", 31),
+        (ValueError, "n", -1),
+        (ValueError, "positions", 0),
+        (TypeError, "shifts", 2.0),
+        (TypeError, "words", "m"),
+        (ValueError, "words", {"M": "m"}),
+        (TypeError, "words", {"m": 1}),
+    ],
+)
+def test_a_wrong_argument_is_named(error, argument, value):
+    with pytest.raises(error, match=f"^{argument}"):
+        interactive.clock(**{argument: value})
+
+
+# ---------------------------------------------------------------- what a browser makes of it
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without one, skip, or fail where REQUIRE_BROWSER=1."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    missing = None if path else "no Chromium or Chrome on PATH (CHROMIUM=/path names one)"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing = "the package playwright is not installed"
+    if missing:
+        give_up = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
+        give_up(f"browser tests: {missing}")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Open figures on a page of their own; at the end, no complaint and no request was made."""
+    complaints, contexts = [], []
+
+    def open_page(*figures, width=390, body="", **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url[:60])
+                if not request.url.startswith("data:") else None)  # fmt: skip
+        outputs = "".join(f"<div>{figure._repr_html_()}</div>" for figure in figures)
+        text = f"<!doctype html><html lang=en><meta charset=utf-8>{body}{outputs}".encode()
+        page.goto("data:text/html;base64," + base64.b64encode(text).decode())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def slider(page, name, which=0):
+    return page.locator("rope-clock").nth(which).locator(f"input[name={name}]")
+
+
+def positions(page, which=0):
+    return [int(slider(page, name, which).input_value()) for name in ("m", "n", "shift")]
+
+
+def reading(page, which=0):
+    return page.locator("rope-clock").nth(which).locator("[aria-live=polite]").inner_text()
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_live_figure_starts_as_the_still_one(show, turn):
+    figure = interactive.clock(**turn)
+    page = show(figure)
+    assert reading(page) == figure.readout
+    drawn = page.locator("rope-clock path.q, rope-clock path.k").evaluate_all(
+        "paths => paths.map(path => path.getAttribute('d'))"
+    )
+    still = re.findall("d='(M0 0L[^']*)'", figure.picture)
+    coordinates = [list(map(float, re.findall(r"-?[\d.]+", path))) for path in drawn + still]
+    np.testing.assert_allclose(coordinates[:2], coordinates[2:], atol=0.11)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_every_slider_moves_by_keyboard(show, turn):
+    figure = interactive.clock(**turn)
+    page = show(figure)
+    for name in ("m", "n", "shift"):
+        assert page.locator(f"rope-clock input[name={name}]").count() == 1
+        for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "End", "Home", "PageUp"):
+            before = positions(page)
+            slider(page, name).press(key)
+            assert reading(page) == expected(figure, *positions(page))
+        assert positions(page) != before
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+def test_every_slider_moves_by_mouse_and_by_finger(show, turn, touch):
+    figure = interactive.clock(**turn)
+    page = show(figure, has_touch=touch)
+    for name in ("m", "n", "shift"):
+        for part in (0.9, 0.3, 0.6):  # a click on the thumb itself would not move it
+            box, before = slider(page, name).bounding_box(), positions(page)
+            point = box["x"] + part * box["width"], box["y"] + box["height"] / 2
+            page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+            assert positions(page) != before
+            assert reading(page) == expected(figure, *positions(page))
+
+
+def test_shifting_both_changes_neither_angle_nor_score(show):
+    page = show(interactive.clock(query=(0.3, 0.4), key=(1, 0.5), theta=1.0))
+    before = reading(page).split(";")[1]
+    for key in ("ArrowRight", "End", "PageDown"):
+        slider(page, "shift").press(key)
+        assert positions(page)[2] > 0
+        assert reading(page).split(";")[1] == before
+
+
+def test_the_labels_name_the_sliders_and_the_picture(show):
+    page = show(interactive.clock())
+    for name in ("m", "n", "shift"):
+        assert page.get_by_label(interactive.CLOCK_WORDS[name]).get_attribute("name") == name
+    assert page.get_by_role("img", name=interactive.CLOCK_WORDS["picture"]).count() == 1
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_runs_over_the_edge(show, width):
+    page = show(interactive.clock(m=30, n=29), width=width)
+    slider(page, "shift").press("End")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name in ("m", "n", "shift"):
+        box = slider(page, name).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["height"] >= 24
+
+
+def test_two_on_one_page_do_not_disturb_each_other(show):
+    figures = interactive.clock(), interactive.clock(theta=1.0, m=4)
+    page = show(*figures)
+    slider(page, "m", which=1).press("End")
+    assert reading(page, 0) == figures[0].readout
+    assert reading(page, 1) == expected(figures[1], 30, 5)
+
+
+def test_words_are_text_and_not_markup(show):
+    page = show(interactive.clock(words={"shift": "<i>x</i>", "readout": "<u>{score}</u>"}))
+    assert page.get_by_label("<i>x</i>").count() == 1
+    assert reading(page) == "<u>0.866</u>"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_hands_stand_out_from_the_page(show, scheme):
+    colors = "<style>body{background:#fff;color:#222}</style>"
+    if scheme == "dark":
+        colors = "<style>body{background:#121212;color:#ced6dd}</style>"
+    page = show(interactive.clock(), body=colors)
+    paper = 1.0 if scheme == "light" else luminance([0x12 / 255] * 3)
+    for name in ("q", "k"):
+        text = page.locator(f"rope-clock path.{name}").evaluate("e => getComputedStyle(e).stroke")
+        numbers = [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
+        scale = 1 if text.startswith("color(srgb") else 255
+        bright, dim = sorted([paper, luminance([c / scale for c in numbers])], reverse=True)
+        assert (bright + 0.05) / (dim + 0.05) >= 4.5, (name, text)
+
+
+def luminance(rgb: list[float]) -> float:
+    """WCAG's relative luminance of an sRGB colour, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_without_scripts_a_picture_and_the_numbers_remain(show):
+    figure = interactive.clock()
+    page = show(figure, java_script_enabled=False)
+    assert page.get_by_text(figure.readout).is_visible()
+    picture = page.get_by_role("img", name=interactive.CLOCK_WORDS["picture"])
+    assert picture.bounding_box()["width"] == 320

@@ -1,0 +1,124 @@
+"""The figure style: fixed sizes and colours, and the same bytes every time."""
+
+import io
+import subprocess
+import sys
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from rope_lib import plotting
+
+
+@pytest.fixture(autouse=True)
+def own_settings():
+    with matplotlib.rc_context():
+        matplotlib.use("agg")
+        plotting.use_style()
+        yield
+    plt.close("all")
+
+
+def svg(fig) -> str:
+    file = io.StringIO()
+    fig.savefig(file, format="svg", metadata=plotting._NO_METADATA)
+    return file.getvalue()
+
+
+def draw():
+    fig, ax = plotting.figure("square")
+    plotting.draw_clock(ax)
+    plotting.draw_hand(ax, 0.7, label="$q$")
+    return fig
+
+
+@pytest.mark.parametrize("size", plotting.SIZES)
+def test_a_figure_has_the_size_of_its_name(size):
+    fig, ax = plotting.figure(size)
+    assert tuple(fig.get_size_inches()) == plotting.SIZES[size]
+    assert isinstance(ax, matplotlib.axes.Axes)
+    width, height = (72 * inches for inches in plotting.SIZES[size])
+    assert f'viewBox="0 0 {width:g} {height:g}"' in svg(fig)
+
+
+def test_panels_share_the_figure():
+    fig, axes = plotting.figure("wide", 1, 2, sharey=True)
+    assert axes.shape == (2,)
+    assert axes[0].get_shared_y_axes().joined(*axes)
+    assert tuple(fig.get_size_inches()) == plotting.SIZES["wide"]
+
+
+def test_an_unknown_size_is_named():
+    with pytest.raises(ValueError, match="size must be one of 'wide', .*, got 'huge'"):
+        plotting.figure("huge")
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    assert svg(draw()) == svg(draw())
+
+
+def test_a_figure_says_neither_when_nor_by_what_it_was_made():
+    text = svg(draw())
+    assert "<metadata>" not in text
+    assert matplotlib.__version__ not in text
+
+
+def test_the_background_is_opaque_and_letters_are_outlines():
+    text = svg(draw())
+    assert "fill: #ffffff" in text
+    assert "<text" not in text
+
+
+def test_lines_take_the_book_s_colors_in_order():
+    _, ax = plotting.figure()
+    drawn = [ax.plot([0, 1])[0].get_color() for _ in plotting.COLORS]
+    assert drawn == list(plotting.COLORS.values())
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5 * np.pi, np.pi, 4.0])
+def test_a_hand_points_counter_clockwise_from_the_x_axis(angle):
+    _, ax = plotting.figure("square")
+    plotting.draw_clock(ax)
+    plotting.draw_hand(ax, angle, length=0.8, color="green", label="$k$")
+    hand, label = ax.texts
+    assert np.allclose(hand.xy, (0.8 * np.cos(angle), 0.8 * np.sin(angle)))
+    assert np.allclose(np.arctan2(*label.get_position()[::-1]) % (2 * np.pi), angle)
+    assert label.get_text() == "$k$"
+    assert ax.get_aspect() == 1.0
+
+
+def test_an_unknown_color_of_a_hand_is_named():
+    _, ax = plotting.figure("square")
+    with pytest.raises(ValueError, match="color must be one of 'blue', .*, got 'red'"):
+        plotting.draw_hand(ax, 0.0, color="red")
+
+
+def test_in_ipython_figures_are_svg_cut_at_their_size():
+    code = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+from rope_lib import plotting
+plotting.use_style()
+fig, ax = plotting.figure("strip")
+ax.set_ylabel("$s$")
+print(shell.display_formatter.format(fig, include=["image/svg+xml", "image/png"])[0])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "image/png" not in done.stdout
+    assert 'viewBox="0 0 504 144"' in done.stdout
+    assert "<metadata>" not in done.stdout
+
+
+def test_without_ipython_the_style_is_still_set():
+    code = """
+import sys
+sys.modules["IPython"] = sys.modules["matplotlib_inline"] = None
+from rope_lib import plotting
+plotting.use_style()
+import matplotlib
+assert matplotlib.rcParams["svg.hashsalt"] == "rope_lib"
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,360 @@
+"""The site: built once, read as files, then opened in a real browser.
+
+A browser is looked for on the PATH and in the variable CHROMIUM. Without one the browser tests are
+skipped; with REQUIRE_BROWSER=1 they fail instead.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parent.parent
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+# A tag and the attribute that makes a browser fetch something.
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "source": "src",
+    "iframe": "src",
+    "video": "src",
+    "audio": "src",
+    "embed": "src",
+    "object": "data",
+}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def pages_in_toc():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    found = [toc["root"]]
+
+    def collect(entries):
+        for entry in entries:
+            found.append(entry["file"])
+            collect(entry.get("sections", []))
+
+    for part in toc["parts"]:
+        collect(part["chapters"])
+    return found
+
+
+PAGES = pages_in_toc()
+
+
+# Building
+
+
+def run_sphinx(source, out, builder="html", language="en"):
+    """Build `source` with its own _config.yml in a process of its own; warnings are errors."""
+    code = (
+        "import sys; from jupyter_book.sphinx import build_sphinx\n"
+        f"r = build_sphinx({str(source)!r}, {str(out)!r}, noconfig=True, quiet=True,\n"
+        f"    path_config={str(source / '_config.yml')!r}, builder={builder!r},\n"
+        "    warningiserror=True, keep_going=True,\n"
+        f"    confoverrides={{'language': {language!r}, 'latex_individualpages': False,\n"
+        f"        'external_toc_path': {str(source / '_toc.yml')!r}, 'nitpicky': True}})\n"
+        "print(r); sys.exit(0 if r == 0 else 1)"
+    )
+    scratch = out.parent / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    out = tmp_path_factory.mktemp("site") / "html"
+    status, log = run_sphinx(ROOT, out)
+    assert status == 0, log
+    return out
+
+
+@functools.cache
+def parsed(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.fixture
+def small_book(tmp_path):
+    """A book of one page with the real configuration: `make(text)` writes it, returns its folder."""
+
+    def make(text):
+        source = tmp_path / "small"
+        shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("*.md"))
+        shutil.copy(ROOT / "_config.yml", source)
+        (source / "_toc.yml").write_text("format: jb-book\nroot: page\n", encoding="utf-8")
+        (source / "page.md").write_text(text, encoding="utf-8")
+        return source
+
+    return make
+
+
+def test_every_notebook_is_in_the_table_of_contents():
+    notebooks = ROOT.glob("notebooks/**/*.ipynb")
+    names = {p.relative_to(ROOT).with_suffix("").as_posix() for p in notebooks}
+    assert {name for name in names if ".ipynb_checkpoints" not in name} <= set(PAGES)
+
+
+def test_a_formula_that_katex_cannot_set_stops_the_build(small_book, tmp_path):
+    source = small_book("# Page\n\nGood: $x^2$. Bad: $\\notamacro{x}$.\n")
+    status, log = run_sphinx(source, tmp_path / "out/html")
+    assert status != 0
+    assert "page: formula '\\\\notamacro{x}'" in log
+    assert not list((tmp_path / "out/scratch").glob("sphinxcontrib_katex*")), "KaTeX still runs"
+
+
+def test_vendored_katex_style_is_of_the_version_that_sets_the_formulas():
+    from sphinxcontrib import katex
+
+    css = (ROOT / "book/_static/katex/katex.min.css").read_text(encoding="utf-8")
+    assert f"KaTeX {katex.katex_version}" in css
+
+
+def test_a_second_language_builds(small_book, tmp_path):
+    """Extract the messages, translate one, build in Chinese, find the words in the search index."""
+    source = small_book("# Page\n\nTwo hands of a clock.\n")
+    status, log = run_sphinx(source, tmp_path / "pot/gettext", builder="gettext")
+    assert status == 0, log
+    template = (tmp_path / "pot/gettext/page.pot").read_text(encoding="utf-8")
+    message = 'msgid "Two hands of a clock."\n'
+    assert message in template
+    catalogue = source / "book/locale/zh_CN/LC_MESSAGES/page.po"
+    catalogue.parent.mkdir(parents=True)
+    translated = template.replace(message + 'msgstr ""', message + 'msgstr "两根时钟指针。"')
+    catalogue.write_text(translated.replace(", fuzzy", ""), encoding="utf-8")
+
+    status, log = run_sphinx(source, tmp_path / "zh/html", language="zh_CN")
+    assert status == 0, log
+    assert "两根时钟指针。" in (tmp_path / "zh/html/page.html").read_text(encoding="utf-8")
+    assert json.dumps("时钟") in (tmp_path / "zh/html/searchindex.js").read_text(encoding="utf-8")
+
+
+# The built files
+
+
+def is_elsewhere(address):
+    return bool(urlsplit(address).netloc)
+
+
+def loaded_by(page):
+    """Every address that the page makes a browser fetch."""
+    for tag in page.find_all(list(LOADS)):
+        yield tag.get(LOADS[tag.name], "")
+        yield from (part.split()[0] for part in tag.get("srcset", "").split(",") if part.strip())
+    for link in page.find_all("link", href=True):
+        if set(link["rel"]) & {"stylesheet", "preload", "modulepreload", "icon", "preconnect"}:
+            yield link["href"]
+    for tag in page.find_all(style=True):
+        yield from re.findall(r"url\([\"']?([^)\"']+)", tag["style"])
+    for style in page.find_all("style"):
+        yield from re.findall(r"url\([\"']?([^)\"']+)", style.get_text())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_loads_only_files_of_the_site(site, name):
+    path = site / f"{name}.html"
+    for address in filter(None, loaded_by(parsed(path))):
+        assert not is_elsewhere(address), address
+        if not address.startswith(("data:", "#")):
+            assert (path.parent / unquote(urlsplit(address).path)).is_file(), address
+
+
+def test_styles_load_only_files_of_the_site(site):
+    for sheet in site.rglob("*.css"):
+        text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for address in re.findall(r"(?:url\(|@import\s+)[\"']?([^)\"'\s;]+)", text):
+            assert not is_elsewhere(address), f"{sheet.name}: {address}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_internal_link_and_anchor_resolves(site, name):
+    path = site / f"{name}.html"
+    for link in parsed(path).find_all("a", href=True):
+        address = urlsplit(link["href"])
+        if address.scheme or address.netloc:
+            continue
+        target = (path.parent / unquote(address.path)).resolve() if address.path else path
+        assert target.is_file(), link["href"]
+        if address.fragment and target.suffix == ".html":
+            wanted = unquote(address.fragment)
+            assert parsed(target).find(id=wanted), f"no anchor for {link['href']}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_has_words(site, name):
+    article = parsed(site / f"{name}.html").find("article")
+    for image in article.find_all("img"):
+        alt = image.get("alt", "").strip()
+        file = Path(urlsplit(image["src"]).path)
+        assert alt, f"no text alternative: {image['src']}"
+        assert file.stem not in alt, f"a file's name is no text alternative: {alt}"
+        assert not re.fullmatch(r"\S*(/|\.(svg|png|jpe?g))\S*", alt), alt
+    for drawing in article.select("svg[role=img]"):
+        named_by = drawing.get("aria-labelledby")
+        label = article.find(id=named_by) if named_by else drawing
+        assert label and (drawing.get("aria-label") or label.get_text().strip()), str(drawing)[:200]
+
+
+# The browser
+
+
+def find_browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+def missing(reason):
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(f"browser tests need a browser: {reason}")
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The site, served from this machine to this machine."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_browser()
+    if path is None:
+        missing("no Chromium on the PATH or in CHROMIUM")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("the package playwright is not installed")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """`visit(name, **settings)` opens a page and notes in `page.faults` what it does wrong."""
+    contexts = []
+
+    def open_page(name, **settings):
+        context = browser.new_context(**{"viewport": DESK, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.faults = faults = []
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("console", lambda m: m.type == "error" and faults.append(f"console: {m.text}"))
+
+        def only_here(route):
+            if route.request.url.startswith(address):
+                return route.continue_()
+            faults.append(f"asks another host: {route.request.url}")
+            return route.abort()
+
+        context.route(re.compile(r"^(https?|wss?):"), only_here)
+        page.goto(urljoin(address, name), wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def page_scrolls_sideways(page):
+    width, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return width > screen
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_in_a_browser(visit, name):
+    page = visit(f"{name}.html")
+    page.wait_for_function("document.fonts.status === 'loaded'")
+    assert page.faults == []
+    assert not page_scrolls_sideways(page)
+    icons = page.evaluate("performance.getEntriesByType('resource').map(r => r.name)")
+    assert not [i for i in icons if "/webfonts/" in i], "an icon is missing from book/_static/icons"
+
+    page.set_viewport_size(PHONE)
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert not page_scrolls_sideways(page)
+    assert page.faults == []
+
+
+def test_light_and_dark_toggle(visit):
+    page = visit(f"{PAGES[0]}.html", color_scheme="light")
+    seen = {}
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        seen[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert set(seen) == {"light", "dark"}
+    assert seen["light"] != seen["dark"]
+    assert page.faults == []
+
+
+def test_the_reader_s_own_colour_scheme_is_kept(visit):
+    page = visit(f"{PAGES[0]}.html", color_scheme="dark")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("words", ["half-split", "编码", "时钟"])
+def test_search_finds(visit, site, words):
+    if not any(words in parsed(site / f"{name}.html").find("article").text for name in PAGES):
+        pytest.skip(f"no page says {words}")
+    page = visit(f"search.html?q={words}")
+    page.wait_for_selector("#search-results li a")
+    assert page.faults == []
+
+
+def test_front_page_figure_keeps_the_angle(visit):
+    page = visit("book/intro.html", reduced_motion="reduce")
+    slider = page.locator("rope-turn input")
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("output[name=n]").inner_text() == "7"
+    assert page.locator("output[name=m]").inner_text() == "9"
+    hands = page.locator("rope-turn g.turning").evaluate("hands => hands.style.transform")
+    assert hands == "rotate(120deg)"
+    assert page.faults == []
+
+
+def test_code_can_be_copied(visit):
+    page = visit("book/run.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("div.highlight").first.hover()
+    page.locator("button.copybtn").first.click()
+    assert "git clone" in page.evaluate("navigator.clipboard.readText()")
