@@ -1,5 +1,7 @@
 """Settings that every test shares."""
 
+# Makes the font cache on a fresh machine, here: a notebook would announce it on stderr.
+import matplotlib.font_manager  # noqa: F401
 from hypothesis import settings
 
 # The machine may be busy: no test is judged by the clock. Examples are the same on every run.

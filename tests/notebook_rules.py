@@ -7,7 +7,6 @@ A rule takes a page and yields one sentence for each breach; no sentence means t
 import ast
 import re
 import statistics
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+import refresh
 from rope_lib import plotting
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import refresh  # noqa: E402 - it lies in tools, not in a package
 
 MAX_FILE, MAX_OUTPUT, MAX_SVG = 500_000, 120_000, 60_000  # characters
 MAX_WORDS, MIN_CELLS, MAX_CELLS = 2_700, 30, 60
@@ -103,17 +100,25 @@ def headings(notebook: NotebookNode, level: int) -> list[str]:
     return [heading for text in prose(notebook) for heading in found.findall(text)]
 
 
-def exercise_sections(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """The cells of each exercise, by its heading."""
-    sections: dict[str, list[NotebookNode]] = {}
-    current: list[NotebookNode] = []
+@dataclass
+class Exercise:
+    prose: str = ""
+    printed: str = ""
+
+
+def exercises_of(notebook: NotebookNode) -> dict[str, Exercise]:
+    """What stands under each heading "Exercise …"; a heading may stand anywhere in a cell."""
+    found = {"": Exercise()}
+    heading = ""
     for cell in notebook.cells:
-        text = without_code_blocks(cell.source) if cell.cell_type == "markdown" else ""
-        for heading in re.findall(r"^#{1,3} (.*?)\s*$", text, re.MULTILINE):
-            starts = heading.startswith("Exercise ")
-            current = sections.setdefault(heading, []) if starts else []
-        current.append(cell)
-    return sections
+        if cell.cell_type == "code":
+            found[heading].printed += printed(cell)
+            continue
+        parts = re.split(r"^#{1,3} (.*?)\s*$", without_code_blocks(cell.source), flags=re.MULTILINE)
+        found[heading].prose += parts[0]
+        for heading, text in zip(parts[1::2], parts[2::2], strict=True):
+            found.setdefault(heading, Exercise()).prose += text
+    return {name: part for name, part in found.items() if name.startswith("Exercise ")}
 
 
 def images(cell: NotebookNode) -> list[tuple[str, str]]:
@@ -292,7 +297,9 @@ def is_light(page: Page) -> Iterator[str]:
                 yield f"{named(cell)}: {kind} of {weight:,} characters, at most {limit:,}"
 
 
-MACHINE_DEPENDENT = r"\btim(e|es|er|eit|ed|ing|ings)\b|second|Timer|\b[Pp]ath|version|date|platform"
+MACHINE_DEPENDENT = (
+    r"\btim(e|es|er|eit|ed|ing|ings)\b|second|perf_counter|Timer|\b[Pp]ath|version|date|platform"
+)
 
 
 @everywhere
@@ -385,23 +392,17 @@ def count_code_lines(source: str) -> int:
 @chapters
 def has_exercises_with_answers(page: Page) -> Iterator[str]:
     """Each exercise has a hint and a stub that runs clean; its answer exists and is right."""
-    exercises = exercise_sections(page.notebook)
+    exercises = exercises_of(page.notebook)
+    answers = exercises_of(page.answers) if page.answers else {}
     numbers = [heading.split()[1] for heading in exercises]
     if not 3 <= len(exercises) <= 5 or numbers != [str(n + 1) for n in range(len(numbers))]:
         yield f"there must be three to five exercises, “### Exercise 1 · …”, found {numbers}"
-    for heading, cells in exercises.items():
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        if not re.search(r"<details>.*<summary>.*</details>", text, re.DOTALL):
+    for heading, exercise in exercises.items():
+        if not re.search(r"<details>.*<summary>.*</details>", exercise.prose, re.DOTALL):
             yield f"“{heading}” has no hint in <details>"
-        if "Not written yet" not in results(cells):
+        if "Not written yet" not in exercise.printed:
             yield f"“{heading}” has no stub whose checker says “Not written yet”"
-    answered = exercise_sections(page.answers) if page.answers else {}
-    for heading in exercises:
-        if "Right:" not in results(answered.get(heading, [])):
+        if "Right:" not in answers.get(heading, Exercise()).printed:
             yield f"“{heading}” has no answer in solutions/{page.name}.ipynb that is “Right:”"
-    for heading in answered.keys() - exercises.keys():
+    for heading in answers.keys() - exercises.keys():
         yield f"“{heading}” is answered in the solutions, but is no exercise of the chapter"
-
-
-def results(cells: list[NotebookNode]) -> str:
-    return "\n".join(printed(cell) for cell in cells if cell.cell_type == "code")

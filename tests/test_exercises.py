@@ -1,4 +1,4 @@
-"""The checker of the exercises: no right answer refused, no wrong one passed, one line each time."""
+"""The checker of the exercises: no right answer refused, no wrong one passed, one line printed."""
 
 import numpy as np
 import pytest

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import refresh  # noqa: I001 - in tools, found through notebook_rules
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
+
+import refresh
 from notebook_rules import ROOT, is_ignored
 
 PICTURE = '<svg width="9pt" viewBox="0 0 {size} 9"><path d="M {start} 0"/></svg>'

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import nbformat
-import notebook_rules as rules
 import pytest
-import refresh  # noqa: I001 - in tools, found through notebook_rules
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import notebook_rules as rules
+import refresh
 from notebook_rules import CHAPTERS, EVERYWHERE, ROOT, Page
 
 CHAPTER_FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))

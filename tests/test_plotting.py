@@ -51,7 +51,7 @@ def test_panels_share_the_figure():
 
 
 def test_an_unknown_size_is_named():
-    with pytest.raises(ValueError, match="size must be one of 'wide', .*, got 'huge'"):
+    with pytest.raises(ValueError, match=r"size must be one of 'wide', .*, got 'huge'"):
         plotting.figure("huge")
 
 
@@ -91,7 +91,7 @@ def test_a_hand_points_counter_clockwise_from_the_x_axis(angle):
 
 def test_an_unknown_color_of_a_hand_is_named():
     _, ax = plotting.figure("square")
-    with pytest.raises(ValueError, match="color must be one of 'blue', .*, got 'red'"):
+    with pytest.raises(ValueError, match=r"color must be one of 'blue', .*, got 'red'"):
         plotting.draw_hand(ax, 0.0, color="red")
 
 

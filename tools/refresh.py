@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
+import importlib
 import os
 import re
 import sys
@@ -21,10 +22,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
-from address import repository_url, setup_cell_source
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+
+from address import repository_url, setup_cell_source
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP_ID = "colab-setup"
@@ -257,8 +259,7 @@ def _attempt(job: tuple[Path, bool]) -> tuple[Path, bool, str]:
 
 def _warm_up() -> None:
     """Build matplotlib's font cache now: in a kernel it would announce itself on stderr."""
-    import matplotlib.font_manager  # noqa: F401
-
+    importlib.import_module("matplotlib.font_manager")
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the kernel's debugger needs no warning
 
 
