@@ -245,6 +245,22 @@ def test_two_on_one_page_do_not_disturb_each_other(show):
     assert reading(page, 1) == expected(figures[1], 30, 5)
 
 
+def test_a_notebook_around_it_gets_neither_focus_nor_arrow_keys(show):
+    """JupyterLab moves the focus to the cell and uses the arrow keys to walk through cells."""
+    cell = """<script>
+    for (const type of ["mousedown", "focusin"])
+      document.addEventListener(type, () => setTimeout(() => document.activeElement.blur()));
+    document.addEventListener("keydown", (event) => event.preventDefault());
+    </script>"""
+    figure = interactive.clock()
+    page = show(figure, body=cell)
+    slider(page, "m").click()
+    page.wait_for_timeout(100)
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert reading(page) == expected(figure, 1, 5)
+
+
 def test_words_are_text_and_not_markup(show):
     page = show(interactive.clock(words={"shift": "<i>x</i>", "readout": "<u>{score}</u>"}))
     assert page.get_by_label("<i>x</i>").count() == 1

@@ -13,11 +13,11 @@ text { fill: currentColor; stroke: none; font-size: 15px; font-style: italic;
   text-anchor: middle; dominant-baseline: central }
 .q { color: var(--q) } .k { color: var(--k) }
 div { flex: 1 1 16rem; min-width: 0 }
-label { display: grid; grid-template-columns: 1fr 3.5rem; align-items: center; gap: 0 .5rem }
+label { display: grid; grid-template-columns: 1fr 2.5rem; align-items: center; gap: 0 .5rem }
 label span { grid-column: 1 / 3 }
-input { width: 100%; min-width: 0; height: 2rem; margin: 0; accent-color: currentColor }
+input { width: 100%; min-width: 0; height: 2rem; margin: 0; color: inherit; accent-color: currentColor }
 b { text-align: right; font-variant-numeric: tabular-nums }
-p { flex: 1 1 100%; margin: .5rem 0; font-variant-numeric: tabular-nums }
+p { margin: .5rem 0; font-variant-numeric: tabular-nums }
 </style>
 <svg viewBox="-120 -120 240 240" role="img">
 <circle r="100" opacity=".4"/>
@@ -29,8 +29,8 @@ p { flex: 1 1 100%; margin: .5rem 0; font-variant-numeric: tabular-nums }
 </svg>
 <div>${["m", "n", "shift"].map((name) =>
     `<label class="${{ m: "q", n: "k" }[name] ?? ""}"><span></span>` +
-    `<input type="range" name="${name}" min="0"><b></b></label>`).join("")}</div>
-<p aria-live="polite"></p>`;
+    `<input type="range" name="${name}" min="0"><b></b></label>`).join("")}
+<p aria-live="polite"></p></div>`;
 
   // Halves away from zero, as toFixed does, and no minus before a zero.
   const fixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
@@ -53,6 +53,11 @@ p { flex: 1 1 100%; margin: .5rem 0; font-variant-numeric: tabular-nums }
       });
       root.querySelector("svg").setAttribute("aria-label", words.picture);
       root.addEventListener("input", () => this.show());
+      // JupyterLab would take the focus and the arrow keys for its cells.
+      for (const type of ["mousedown", "focusin", "keydown"])
+        root.addEventListener(type, (event) => {
+          if (!event.key || /^(Arrow|Home|End|Page)/.test(event.key)) event.stopPropagation();
+        });
       this.show();
     }
 
