@@ -2,7 +2,7 @@
 
 * KaTeX sets the mathematics while the book is built. A formula that it cannot set stops the build
   and says where the formula stands; the Node.js process it runs on ends with the build.
-* The search index holds Chinese words too: English search would keep a run of characters as one word.
+* The search index holds Chinese words too. English search alone keeps a run of characters whole.
 """
 
 import atexit
@@ -31,7 +31,7 @@ def use_katex(app):
     katex.NODEJS_BINARY = node_binary()
     katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True}
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0
-    # The Unix socket exists before anybody listens to it; the network socket is tried until it does.
+    # The Unix socket exists before the server listens; a network socket is tried until it does.
     katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
     app.add_html_math_renderer(
         "katex_checked",
