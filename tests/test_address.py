@@ -5,8 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-import address
 import pytest
+
+import address
 
 ROOT = Path(__file__).resolve().parent.parent
 NEW = "https://github.com/some-body/turned-book"

@@ -6,7 +6,7 @@
 #   CONSTRAINTS=                 (empty) the newest packages instead of those in constraints.txt
 #
 # .venv/made_from holds what the environment was made from. .venv/unfinished stands there while
-# something is installed: whoever finds it starts afresh.
+# something is being made or installed: a call that finds it starts afresh.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,7 @@ constraints=${CONSTRAINTS-constraints.txt}
 unset PYTHONHOME PYTHONPATH
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
+trap 'exit 130' INT # some shells would go on, as if pip had given up by itself
 say() { printf 'environment: %s\n' "$*"; }
 stop() { say "$*" >&2; exit 1; }
 
@@ -83,6 +84,7 @@ make_venv() {
     mkdir "$venv"
     : >"$unfinished"
     "$python" -m venv "$venv" || stop "$python could not make a virtual environment in $venv"
+    rm "$unfinished"
 }
 
 # setuptools is what building rope_lib needs from the index in any case.
@@ -98,8 +100,11 @@ reach_index() {
 install() {
     say "installing requirements.txt (the first time: some minutes, torch is large)"
     : >"$unfinished"
-    "$venv/bin/python" -m pip install -r requirements.txt ${constraints:+-c "$constraints"} ||
+    rm -f "$stamp"
+    "$venv/bin/python" -m pip install -r requirements.txt ${constraints:+-c "$constraints"} || {
+        rm "$unfinished" # pip itself gave up, so what is there is whole
         stop "pip could not install everything (its words are above); run the same command again"
+    }
     state >"$stamp"
     rm "$unfinished"
     say "$venv is ready"
