@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .checks import require_float_tensor
+from .checks import require_broadcast, require_float_tensor, require_same_device
 
 Encoding = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -26,8 +26,8 @@ def attention_weights(q: torch.Tensor, k: torch.Tensor, *, causal: bool = False)
         Tensor ``(..., heads, seq_q, seq_k)``; every row is non-negative and sums to 1.
 
     Raises:
-        TypeError, ValueError: not floating point, widths that differ, more queries than keys under
-            a causal mask.
+        TypeError, ValueError: not floating point, widths that differ, heads that do not broadcast,
+            two devices, more queries than keys under a causal mask.
     """
     require_float_tensor("q", q, dims=2)
     require_float_tensor("k", k, dims=2)
@@ -35,6 +35,7 @@ def attention_weights(q: torch.Tensor, k: torch.Tensor, *, causal: bool = False)
         raise ValueError(
             f"q and k must share head_dim, got shapes {tuple(q.shape)} and {tuple(k.shape)}"
         )
+    _require_together("q", q, "k", k)
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     if causal:
         scores = scores.masked_fill(_future(*scores.shape[-2:], scores.device), -math.inf)
@@ -70,6 +71,8 @@ def attention(
         require_float_tensor(name, x, dims=2)
     if v.shape[-2] != k.shape[-2]:
         raise ValueError(f"v must hold {k.shape[-2]} rows, one a key; got shape {tuple(v.shape)}")
+    _require_together("q", q, "v", v)
+    _require_together("k", k, "v", v)
     if encoding is None and positions is not None:
         raise ValueError("positions were given, but encoding is None and would ignore them")
     if encoding is not None:
@@ -77,6 +80,11 @@ def attention(
             positions = torch.arange(q.shape[-2], device=q.device)
         q, k = encoding(q, k, positions)
     return attention_weights(q, k, causal=causal) @ v
+
+
+def _require_together(name: str, x: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    require_same_device(name, x, other_name, other)
+    require_broadcast(name, x, other_name, other, last=2)
 
 
 def _future(seq_q: int, seq_k: int, device: torch.device) -> torch.Tensor:

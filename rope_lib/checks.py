@@ -3,13 +3,17 @@
 Each function returns its argument or raises; nothing is repaired on the way.
 """
 
-import math
+import sys
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import torch
 
 PAIRINGS = ("interleaved", "half")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# What can tell one token from the next: floats of 16 bits and fewer cannot.
+POSITIONS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16,
+             torch.int32, torch.int64, torch.float32, torch.float64)  # fmt: skip
 
 
 def require_even(name: str, value: int) -> int:
@@ -44,11 +48,17 @@ def require_rotary_dim(head_dim: int, rotary_dim: int | None) -> int:
     return int(rotary_dim)
 
 
-def require_positive(name: str, value: float) -> float:
-    """Return ``value`` if it is a finite real number above zero (NaN is not)."""
+def require_real(name: str, value: float) -> float:
+    """Return ``value`` if it is a real number, NaN and infinity included."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {value!r} ({type(value).__name__})")
-    if not (math.isfinite(value) and value > 0):
+    return value
+
+
+def require_positive(name: str, value: float) -> float:
+    """Return ``value`` if it is a finite real number above zero (NaN is not)."""
+    # Compared, since a compiler cannot trace math.isfinite and a huge int overflows in it.
+    if not 0 < require_real(name, value) <= sys.float_info.max:
         raise ValueError(f"{name} must be finite and greater than 0, got {value}")
     return float(value)
 
@@ -61,10 +71,18 @@ def require_choice(name: str, value: str, choices: tuple) -> str:
     return value
 
 
-def require_float_tensor(name: str, value: torch.Tensor, dims: int = 1) -> torch.Tensor:
-    """Return ``value`` if it is a tensor of 16, 32 or 64-bit floats, ``dims`` deep or more."""
+def require_tensor(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Return ``value`` if it is a dense tensor."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout}")
+    return value
+
+
+def require_float_tensor(name: str, value: torch.Tensor, dims: int = 1) -> torch.Tensor:
+    """Return ``value`` if it is a tensor of 16, 32 or 64-bit floats, ``dims`` deep or more."""
+    require_tensor(name, value)
     if value.dtype not in FLOATS:
         raise TypeError(f"{name} must have a 16, 32 or 64-bit float dtype, got {value.dtype}")
     if value.ndim < dims:
@@ -75,18 +93,69 @@ def require_float_tensor(name: str, value: torch.Tensor, dims: int = 1) -> torch
 
 
 def require_finite(name: str, value: torch.Tensor) -> torch.Tensor:
-    """Return ``value`` if it holds no NaN and no infinity.
-
-    Values are read on the CPU only. Reading them on an accelerator would make the host wait for it,
-    and a compiler cannot branch on them.
-    """
-    if values_are_readable(value) and value.is_floating_point():
-        bad = ~torch.isfinite(value)
-        if bad.any():
-            raise ValueError(f"{name} must be finite, got {value[bad][0].item()}")
+    """Return ``value`` if it holds no NaN and no infinity, as far as :func:`seen_any` looks."""
+    if value.is_floating_point() and seen_any(value, lambda numbers: ~numbers.isfinite()):
+        raise ValueError(f"{name} must be finite, got {value[~value.isfinite()][0].item()}")
     return value
 
 
-def values_are_readable(value: torch.Tensor) -> bool:
-    """Whether looking at the numbers of ``value`` costs nothing: eager, and on the CPU."""
-    return value.device.type == "cpu" and not torch.compiler.is_compiling()
+def require_positions(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Return ``value`` if it is a tensor of finite positions or distances, in tokens."""
+    require_tensor(name, value)
+    if value.dtype not in POSITIONS:
+        raise TypeError(
+            f"{name} must be integers, float32 or float64 (shorter floats cannot tell neighbouring"
+            f" tokens apart), got {value.dtype}"
+        )
+    return require_finite(name, value)
+
+
+def require_same_device(
+    name: str, value: torch.Tensor, other_name: str, other: torch.Tensor
+) -> None:
+    """Raise a ``ValueError`` where two tensors live on different devices."""
+    if value.device != other.device:
+        raise ValueError(
+            f"{name} is on {value.device} but {other_name} on {other.device}; move one of them"
+        )
+
+
+def require_broadcast(
+    name: str, value: torch.Tensor, other_name: str, other: torch.Tensor, *, last: int
+) -> None:
+    """Raise a ``ValueError`` where the dimensions before the ``last`` ones do not broadcast."""
+    sizes = zip(value.shape[:-last][::-1], other.shape[:-last][::-1], strict=False)
+    if not all(one == two or 1 in (one, two) for one, two in sizes):
+        raise ValueError(
+            f"{name} and {other_name} must broadcast before their last {last} dimension(s), got "
+            f"shapes {tuple(value.shape)} and {tuple(other.shape)}"
+        )
+
+
+def fits_rows(positions: tuple, rows: tuple) -> bool:
+    """Whether positions of one shape fit rows of another, with no guess which dimension is meant.
+
+    One position fits all rows, and one for each place in the sequence fits; otherwise each
+    dimension of ``rows`` must be there, with size 1 or its own.
+    """
+    if len(positions) < 2:
+        return len(positions) == 0 or positions == rows[-1:]
+    return (
+        len(positions) == len(rows)
+        and positions[-1] == rows[-1]
+        and all(size in (1, row) for size, row in zip(positions, rows, strict=True))
+    )
+
+
+def seen_any(value: torch.Tensor, bad: Callable[[torch.Tensor], torch.Tensor]) -> bool:
+    """Whether ``bad`` is seen to hold for a number of ``value``.
+
+    Numbers are looked at on the CPU only. Looking at them on an accelerator would make the host
+    wait for it, a compiler cannot branch on them, and fake tensors and vmap refuse to show them.
+    """
+    if value.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    try:
+        return bool(bad(value).any())
+    except RuntimeError:
+        return False

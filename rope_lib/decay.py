@@ -9,10 +9,16 @@ import torch
 
 from .checks import (
     PAIRINGS,
+    require_broadcast,
     require_choice,
     require_count,
+    require_even,
     require_finite,
     require_float_tensor,
+    require_positions,
+    require_positive,
+    require_real,
+    require_same_device,
 )
 from .frequencies import inverse_frequencies
 from .layout import to_half
@@ -29,9 +35,14 @@ def partial_sums(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tenso
     Returns:
         Tensor ``(n, pairs)``, complex128.
 
+    Raises:
+        TypeError, ValueError: not tensors of numbers, NaN or infinity, other than one dimension,
+            two devices.
+
     Source: RoFormer (arXiv 2104.09864), section 3.4.3.
     """
-    return torch.polar(torch.ones(()).double(), _angles(inv_freq, distances)).cumsum(dim=-1)
+    angles = _angles(inv_freq, distances)
+    return torch.complex(angles.cos(), angles.sin()).cumsum(dim=-1)
 
 
 def bound_factor(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
@@ -39,7 +50,7 @@ def bound_factor(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tenso
 
     It is one factor of an upper bound on the size of a score. It is not a score.
 
-    Args, source: as in :func:`partial_sums`.
+    Args, raises, source: as in :func:`partial_sums`.
 
     Returns:
         Tensor ``(n,)``, float64; ``(pairs + 1) / 2`` at distance 0.
@@ -67,10 +78,14 @@ def score_by_distance(
         Tensor ``(..., n)``, float64.
 
     Raises:
-        TypeError, ValueError: widths that differ, an unknown pairing.
+        TypeError, ValueError: widths that differ, leading dimensions that do not broadcast, an
+            unknown pairing, or as in :func:`partial_sums`.
     """
-    product = _as_complex("q", q, inv_freq, pairing) * _as_complex("k", k, inv_freq, pairing).conj()
     angles = _angles(inv_freq, distances)
+    _require_head("q", q, inv_freq, pairing)
+    _require_head("k", k, inv_freq, pairing)
+    require_broadcast("q", q, "k", k, last=1)
+    product = _as_complex(q, pairing) * _as_complex(k, pairing).conj()
     return product.real @ angles.cos().T - product.imag @ angles.sin().T
 
 
@@ -86,6 +101,9 @@ def uniform_score(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tens
 
     Returns:
         Tensor ``(n,)``, float64.
+
+    Raises:
+        TypeError, ValueError: as in :func:`partial_sums`.
     """
     return 2 * _angles(inv_freq, distances).cos().sum(dim=-1)
 
@@ -96,10 +114,14 @@ def first_negative(inv_freq: torch.Tensor, limit: int) -> int | None:
     Args:
         inv_freq: radians per token, ``(pairs,)``.
         limit: how far to look, in tokens.
+
+    Raises:
+        TypeError, ValueError: ``limit`` is not a positive integer, or as in :func:`partial_sums`.
     """
+    require_float_tensor("inv_freq", inv_freq)
     chunk = 8192  # keeps the table of angles small however far the search goes
     for start in range(0, require_count("limit", limit), chunk):
-        distances = torch.arange(start, min(start + chunk, limit))
+        distances = torch.arange(start, min(start + chunk, limit), device=inv_freq.device)
         negative = (uniform_score(inv_freq, distances) < 0).nonzero()
         if len(negative):
             return start + int(negative[0])
@@ -120,9 +142,15 @@ def base_bound(context_length: int, head_dim: int, bases: list[float]) -> float 
     Returns:
         The smallest such base, or None where no base of the grid holds.
 
+    Raises:
+        TypeError, ValueError: the context is not a positive integer, the width not an even one, a
+            base not a finite number above 0.
+
     Source: arXiv 2405.14591, section 4.
     """
-    for base in sorted(bases):
+    require_count("context_length", context_length)
+    require_even("head_dim", head_dim)
+    for base in sorted(require_positive("bases", base) for base in bases):
         if first_negative(inverse_frequencies(head_dim, base), context_length) is None:
             return base
     return None
@@ -145,15 +173,23 @@ def key_peaking_at(
     Returns:
         Tensor ``(head_dim,)``, float64.
 
+    Raises:
+        TypeError, ValueError: widths or devices that differ, a distance that is not a finite
+            number, an unknown pairing.
+
     Source: Barbero et al., arXiv 2410.06205, proposition 3.1.
     """
-    cos, sin = rotation_tables(torch.as_tensor(distance).double(), inv_freq, torch.float64)
+    _require_head("query", query, inv_freq, pairing)
+    where = torch.tensor(require_real("distance", distance), dtype=torch.float64, device="cpu")
+    where = require_finite("distance", where).to(inv_freq.device)
+    cos, sin = rotation_tables(where, inv_freq, torch.float64)
     return rotate(query.double(), cos, sin, pairing=pairing)
 
 
 def _angles(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-    require_float_tensor("inv_freq", inv_freq)
-    distances = require_finite("distances", torch.as_tensor(distances))
+    require_finite("inv_freq", require_float_tensor("inv_freq", inv_freq))
+    require_positions("distances", distances)
+    require_same_device("inv_freq", inv_freq, "distances", distances)
     if inv_freq.ndim != 1 or distances.ndim != 1:
         raise ValueError(
             "inv_freq and distances must have one dimension each, got shapes "
@@ -162,14 +198,19 @@ def _angles(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
     return distances.double().unsqueeze(-1) * inv_freq.double()
 
 
-def _as_complex(name: str, x: torch.Tensor, inv_freq: torch.Tensor, pairing: str) -> torch.Tensor:
-    """Pairs as complex numbers, ``(..., pairs)``, complex128."""
+def _require_head(name: str, x: torch.Tensor, inv_freq: torch.Tensor, pairing: str) -> None:
     require_choice("pairing", pairing, PAIRINGS)
+    require_float_tensor("inv_freq", inv_freq)
     require_float_tensor(name, x)
+    require_same_device(name, x, "inv_freq", inv_freq)
     if x.shape[-1] != 2 * len(inv_freq):
         raise ValueError(
             f"{name} must have {2 * len(inv_freq)} as its last dimension, two for each number of "
             f"inv_freq; got shape {tuple(x.shape)}"
         )
+
+
+def _as_complex(x: torch.Tensor, pairing: str) -> torch.Tensor:
+    """Pairs as complex numbers, ``(..., pairs)``, complex128."""
     halves = (x if pairing == "half" else to_half(x)).double().chunk(2, dim=-1)
     return torch.complex(*halves)

@@ -40,11 +40,14 @@ def check(
             by default it follows the dtype.
 
     Raises:
-        TypeError: ``answer`` or ``spec`` is not callable.
+        TypeError: ``answer`` or ``spec`` is not callable, ``cases`` holds no cases.
+        ValueError: ``cases`` is empty, ``tolerance`` negative or NaN.
     """
     for name, value in (("answer", answer), ("spec", spec)):
         if not callable(value):
             raise TypeError(f"{name} must be a function, got {value!r} ({type(value).__name__})")
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance must be at least 0, got {tolerance}")
     kind = "random cases" if callable(cases) else "cases"
     drawn = _draw(cases)
     for number, arguments in enumerate(drawn, start=1):
@@ -63,6 +66,8 @@ def _draw(cases: Callable | Iterable) -> list[tuple]:
     if callable(cases):
         generator = np.random.default_rng(SEED)
         cases = [cases(generator) for _ in range(RANDOM_CASES)]
+    if not isinstance(cases, Iterable):
+        raise TypeError(f"cases must be a function or a list of tuples, got {cases!r}")
     drawn = [case if isinstance(case, tuple) else (case,) for case in cases]
     if not drawn:
         raise ValueError("cases must hold at least one tuple of arguments, got none")

@@ -6,11 +6,16 @@ token); they are a geometric sequence from 1 down to almost ``1/base``.
 """
 
 import math
-from numbers import Real
 
 import torch
 
-from .checks import require_even, require_finite, require_float_tensor, require_positive
+from .checks import (
+    require_even,
+    require_finite,
+    require_float_tensor,
+    require_positive,
+    require_real,
+)
 
 
 def inverse_frequencies(
@@ -38,6 +43,11 @@ def inverse_frequencies(
     return torch.pow(base, -steps / rotary_dim)
 
 
+def float64_device(device: torch.device) -> torch.device:
+    """Where angles are formed: on ``device``, but on the CPU for Apple's GPUs, without float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def proportional_frequencies(
     rotary_dim: int, fraction: float, base: float = 10_000.0
 ) -> torch.Tensor:
@@ -55,12 +65,13 @@ def proportional_frequencies(
         Tensor ``(rotary_dim / 2,)``, float64.
 
     Raises:
-        ValueError: ``fraction`` lies outside 0 to 1, or as in :func:`inverse_frequencies`.
+        TypeError, ValueError: ``fraction`` is no number or lies outside 0 to 1, or as in
+            :func:`inverse_frequencies`.
 
     Source: Barbero et al., arXiv 2410.06205, section 6.
     """
     inv_freq = inverse_frequencies(rotary_dim, base)
-    if not (isinstance(fraction, Real) and 0 <= fraction <= 1):
+    if not 0 <= require_real("fraction", fraction) <= 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
     inv_freq[int(fraction * len(inv_freq)) :] = 0.0
     return inv_freq
@@ -74,6 +85,9 @@ def wavelengths(inv_freq: torch.Tensor) -> torch.Tensor:
 
     Returns:
         Tensor ``(pairs,)``, float64; infinite for a pair that does not turn.
+
+    Raises:
+        TypeError, ValueError: not a floating-point tensor, NaN or infinity.
     """
     require_finite("inv_freq", require_float_tensor("inv_freq", inv_freq))
     return 2 * math.pi / inv_freq.double()

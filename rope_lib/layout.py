@@ -13,6 +13,7 @@ from .checks import (
     require_count,
     require_float_tensor,
     require_rotary_dim,
+    require_tensor,
 )
 
 
@@ -60,11 +61,13 @@ def permute_projection(
         A new tensor of the same shape; exactly undone with the other value of ``to``.
 
     Raises:
-        TypeError, ValueError: rows that do not divide into heads, an odd or too large
-            ``rotary_dim``, an unknown pairing.
+        TypeError, ValueError: rows that do not divide into heads, more than two dimensions, an odd
+            or too large ``rotary_dim``, an unknown pairing.
     """
     require_choice("to", to, PAIRINGS)
     require_float_tensor("weight", weight)
+    if weight.ndim > 2:
+        raise ValueError(f"weight must have 1 or 2 dimensions, got shape {tuple(weight.shape)}")
     num_heads = require_count("num_heads", num_heads)
     head_dim, rest = divmod(weight.shape[0], num_heads)
     if rest or not head_dim:
@@ -79,7 +82,6 @@ def permute_projection(
 
 
 def _require_pairs(x: torch.Tensor) -> None:
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
+    require_tensor("x", x)
     if x.ndim == 0 or x.shape[-1] % 2:
         raise ValueError(f"x must have an even last dimension, got shape {tuple(x.shape)}")

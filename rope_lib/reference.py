@@ -46,6 +46,7 @@ def rotation_matrix(
 
     Source: RoFormer (arXiv 2104.09864), equation 15.
     """
+    position, base = float(position), float(base)  # a numpy float32 would keep everything narrow
     if not (np.isfinite(base) and base > 0):
         raise ValueError(f"base must be finite and greater than 0, got {base}")
     if not np.isfinite(position):
@@ -72,14 +73,20 @@ def rotate(
         Array of the shape of ``x``, float64.
 
     Raises:
-        ValueError: one position a row is missing, or as in :func:`rotation_matrix`.
+        TypeError: ``x`` is complex.
+        ValueError: ``x`` has no rows, one position a row is missing, or as in
+            :func:`rotation_matrix`.
     """
-    x = np.asarray(x, dtype=np.float64)
-    if len(positions) != x.shape[-2]:
+    if np.iscomplexobj(x):
+        raise TypeError("x must hold real numbers, got complex ones")
+    x, positions = np.asarray(x, dtype=np.float64), np.asarray(positions, dtype=np.float64)
+    if x.ndim < 2:
+        raise ValueError(f"x must have at least 2 dimensions, got shape {x.shape}")
+    if positions.shape != x.shape[-2:-1]:
         raise ValueError(f"positions must hold {x.shape[-2]} numbers, one a row; got {positions}")
     turned = np.empty_like(x)
     for row, position in enumerate(positions):
-        matrix = rotation_matrix(float(position), x.shape[-1], base, pairing=pairing)
+        matrix = rotation_matrix(position, x.shape[-1], base, pairing=pairing)
         turned[..., row, :] = x[..., row, :] @ matrix.T
     return turned
 

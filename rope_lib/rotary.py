@@ -5,13 +5,16 @@ from torch import nn
 
 from .checks import (
     PAIRINGS,
+    fits_rows,
     require_choice,
     require_float_tensor,
     require_positive,
     require_rotary_dim,
-    values_are_readable,
+    require_same_device,
+    require_tensor,
+    seen_any,
 )
-from .frequencies import inverse_frequencies
+from .frequencies import float64_device, inverse_frequencies
 from .rotation import rotate, rotation_tables
 
 
@@ -55,7 +58,7 @@ class RotaryEmbedding(nn.Module):
             q: ``(..., q_heads, seq, head_dim)``.
             k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine.
             positions: tokens, ``(seq,)``, or as many dimensions as ``q`` without the last, for
-                example ``(batch, 1, seq)``. Never negative.
+                example ``(batch, 1, seq)``; one number stands for every row. Never negative.
 
         Returns:
             ``q, k``, new tensors of their own shapes and dtypes.
@@ -63,6 +66,7 @@ class RotaryEmbedding(nn.Module):
         Raises:
             TypeError, ValueError: widths, lengths or devices that do not fit; negative positions.
         """
+        require_tensor("positions", positions)
         for name, x in (("q", q), ("k", k)):
             require_float_tensor(name, x, dims=2)
             if x.shape[-1] != self.head_dim:
@@ -84,12 +88,11 @@ class RotaryEmbedding(nn.Module):
             TypeError, ValueError: as in :func:`rope_lib.rotation.rotation_tables`; positions below
                 0, in a model a mistake. (To turn back, use ``rotate(..., inverse=True)``.)
         """
-        _require_tensor(positions)
-        if values_are_readable(positions) and positions.numel() and not positions.is_complex():
-            lowest = positions.min().item()
-            if lowest < 0:
-                raise ValueError(f"positions must not be negative, got {lowest}")
-        inv_freq = inverse_frequencies(self.rotary_dim, self.base, device=positions.device)
+        require_tensor("positions", positions)
+        if seen_any(positions, lambda numbers: numbers < 0):
+            raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+        device = float64_device(positions.device)
+        inv_freq = inverse_frequencies(self.rotary_dim, self.base, device=device)
         return rotation_tables(positions, inv_freq, dtype)
 
     def _rotate(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -100,21 +103,14 @@ class RotaryEmbedding(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:g}, "
+            f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}, "
             f"rotary_dim={self.rotary_dim}"
         )
 
 
-def _require_tensor(positions: torch.Tensor) -> None:
-    if not isinstance(positions, torch.Tensor):
-        raise TypeError(f"positions must be a torch.Tensor, got {type(positions).__name__}")
-
-
 def _require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor) -> None:
-    _require_tensor(positions)
-    if positions.ndim == 0:
-        return
-    if positions.ndim not in (1, x.ndim - 1) or positions.shape[-1] != x.shape[-2]:
+    require_same_device("positions", positions, name, x)
+    if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
         raise ValueError(
             f"positions must have shape ({x.shape[-2]},), or {x.ndim - 1} dimensions such as "
             f"positions[:, None, :] for rows of their own, to fit {name} of shape "

@@ -44,10 +44,31 @@ def test_an_encoding_is_applied_to_queries_and_keys_only(causal):
     torch.testing.assert_close(attention(q, k, v, encoding=rope, causal=causal), ours)
 
 
+def test_weights_alone_refuse_two_devices_and_heads_that_do_not_fit():
+    """PyTorch multiplies a CPU tensor with a meta tensor, and returns garbage."""
+    with pytest.raises(ValueError, match="q is on cpu but k on meta"):
+        attention_weights(torch.ones(3, 6), torch.ones(3, 6, device="meta"))
+    with pytest.raises(ValueError, match=r"q and k must broadcast .* \(6, 3, 4\) and \(2, 3, 4\)"):
+        attention_weights(torch.ones(6, 3, 4), torch.ones(2, 3, 4))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3, 6), (4, 3, 6)])
+def test_one_key_head_serves_all_queries_and_one_batch_of_keys_all_batches(shape):
+    q, k, v = heads(2, 4, 3, 6), heads(*shape, seed=1), heads(*shape, seed=2)
+    repeated = [x.expand(2, 4, 3, 6) for x in (k, v)]
+    torch.testing.assert_close(attention(q, k, v), scaled_dot_product_attention(q, *repeated))
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
         (dict(q=torch.ones(3, 4)), ValueError, "q and k must share head_dim"),
+        (dict(q=torch.ones(6, 3, 6), k=torch.ones(2, 3, 6)), ValueError, "q and k must broadcast"),
+        (dict(k=torch.ones(6, 3, 6), v=torch.ones(2, 3, 6)), ValueError, "k and v must broadcast"),
+        (dict(q=torch.ones(6, 3, 6), v=torch.ones(2, 3, 6)), ValueError, "q and v must broadcast"),
+        (dict(q=torch.ones(3, 6, device="meta")), ValueError, "q is on meta but v on cpu"),
+        (dict(v=torch.ones(3, 6, device="meta")), ValueError, "q is on cpu but v on meta"),
+        (dict(k=torch.ones(3, 6, device="meta")), ValueError, "k is on meta but v on cpu"),
         (dict(k=[1.0]), TypeError, "k must be a torch.Tensor, got list"),
         (dict(v=torch.ones(2, 6)), ValueError, "v must hold 3 rows, one a key"),
         (dict(positions=torch.arange(3)), ValueError, "positions were given, but encoding is None"),

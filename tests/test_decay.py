@@ -20,6 +20,7 @@ from rope_lib.decay import (
 )
 from rope_lib.frequencies import inverse_frequencies
 
+NAN = math.nan
 pairings = st.sampled_from(["interleaved", "half"])
 
 
@@ -97,6 +98,22 @@ def test_a_key_can_peak_anywhere(pairing, seed, distance):
     torch.testing.assert_close(key.norm(), query.norm())
 
 
+def test_a_distance_between_tokens_is_not_rounded_to_float32():
+    query, inv_freq = vector(8, 1), inverse_frequencies(8)
+    expected = reference.rotation_matrix(300.7, 8, pairing="half") @ query.numpy()
+    key = key_peaking_at(query, 300.7, inv_freq, pairing="half")
+    np.testing.assert_allclose(key.numpy(), expected, rtol=0, atol=1e-12)
+
+
+def test_another_default_device_changes_nothing():
+    inv_freq, distances, ones = inverse_frequencies(128), torch.arange(9), torch.ones(128)
+    expected = bound_factor(inv_freq, distances)
+    with torch.device("meta"):
+        assert torch.equal(bound_factor(inv_freq, distances), expected)
+        assert first_negative(inv_freq, 2000) == 1707
+        assert key_peaking_at(ones, 3, inv_freq, pairing="half").device == ones.device
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -105,17 +122,40 @@ def test_a_key_can_peak_anywhere(pairing, seed, distance):
         (lambda f: bound_factor(f, torch.tensor([math.nan])), ValueError, "distances .* got nan"),
         (lambda f: bound_factor([1.0], torch.arange(3)), TypeError, "inv_freq must be a torch.T"),
         (lambda f: first_negative(f, 0), ValueError, "limit must be at least 1, got 0"),
-        (lambda f: base_bound(0, 8, [1.0]), ValueError, "limit must be at least 1, got 0"),
-        (lambda f: base_bound(8, 7, [1.0]), ValueError, "rotary_dim must be even"),
+        (lambda f: first_negative(f * NAN, 9), ValueError, "inv_freq must be finite, got nan"),
+        (lambda f: first_negative([1.0], 9), TypeError, "inv_freq must be a torch.Tensor"),
+        (lambda f: uniform_score(f, [1, 2]), TypeError, "distances must be a torch.Tensor, got l"),
+        (lambda f: uniform_score(f, torch.ones(2) + 0j), TypeError, "distances must .*complex64"),
+        (lambda f: uniform_score(f, torch.ones(2).half()), TypeError, "distances must .*float16"),
+        (lambda f: uniform_score(f.to("meta"), torch.arange(3)), ValueError, "inv_freq is on meta"),
+        (lambda f: base_bound(0, 8, [1.0]), ValueError, "context_length must be at least 1, got 0"),
+        (lambda f: base_bound(8, 7, [1.0]), ValueError, "head_dim must be even.*got 7"),
+        (lambda f: base_bound(8, 8, [1e4, NAN]), ValueError, "bases must be finite .*got nan"),
+        (lambda f: base_bound(8, 8, ["1e4"]), TypeError, "bases must be a real number, got '1e4'"),
         (lambda f: score(torch.ones(6), torch.ones(8), f), ValueError, "q must have 8 as its last"),
         (lambda f: score(torch.ones(8), torch.ones(6), f), ValueError, "k must have 8 as its last"),
         (lambda f: score(torch.ones(8), torch.ones(8), f, "x"), ValueError, "pairing must be"),
-        (lambda f: key_peaking_at(torch.ones(6), 1, f, pairing="half"), ValueError, "6 / 2"),
+        (lambda f: score(torch.ones(2, 8), torch.ones(3, 8), f), ValueError, "q and k must broad"),
+        (
+            lambda f: score(torch.ones(8, device="meta"), torch.ones(8), f),
+            ValueError,
+            "q is on met",
+        ),
+        (lambda f: score(torch.ones(8), torch.ones(8), 4), TypeError, "inv_freq must be a torch.T"),
+        (lambda f: peak(torch.ones(6), 1, f), ValueError, "query must have 8 as its last"),
+        (lambda f: peak(torch.ones(8) + 0j, 1, f), TypeError, "query must have .*complex64"),
+        (lambda f: peak([1.0] * 8, 1, f), TypeError, "query must be a torch.Tensor, got list"),
+        (lambda f: peak(torch.ones(8), NAN, f), ValueError, "distance must be finite, got nan"),
+        (lambda f: peak(torch.ones(8), "1", f), TypeError, "distance must be a real number"),
     ],
 )
 def test_bad_calls_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call(inverse_frequencies(8))
+
+
+def peak(query, distance, inv_freq):
+    return key_peaking_at(query, distance, inv_freq, pairing="half")
 
 
 def score(q, k, inv_freq, pairing="half"):

@@ -226,6 +226,17 @@ def test_no_cases_prove_nothing():
         check(square, square, [])
 
 
+def test_cases_that_cannot_be_drawn_are_named():
+    with pytest.raises(TypeError, match="cases must be a function or a list of tuples, got 5"):
+        check(square, square, 5)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan")])
+def test_a_tolerance_that_allows_nothing_is_named(tolerance):
+    with pytest.raises(ValueError, match="tolerance must be at least 0, got"):
+        check(square, square, of(1), tolerance=tolerance)
+
+
 def test_a_faulty_specification_is_not_blamed_on_the_reader():
     with pytest.raises(ZeroDivisionError):
         check(square, lambda x: x / 0, of(1))

@@ -39,6 +39,11 @@ def test_a_pair_that_stands_still_never_comes_round():
     assert wavelengths(torch.zeros(1)).item() == math.inf
 
 
+def test_wavelengths_are_wide_and_frequencies_live_where_they_are_asked_to():
+    assert wavelengths(torch.ones(1)).dtype == torch.float64
+    assert inverse_frequencies(8, device="meta").device.type == "meta"
+
+
 @pytest.mark.parametrize(
     ("width", "error", "message"),
     [
@@ -56,7 +61,9 @@ def test_bad_widths_are_named(width, error, message):
             function(width)
 
 
-@pytest.mark.parametrize("base", [0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "base", [0, -1.0, math.nan, math.inf, pytest.param(10**400, id="too large for a float")]
+)
 def test_bad_bases_are_named(base):
     with pytest.raises(ValueError, match="base must be finite and greater than 0, got"):
         inverse_frequencies(8, base)
@@ -68,7 +75,26 @@ def test_bases_that_are_no_numbers_are_named(base):
         inverse_frequencies(8, base)
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan, "half", None])
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
 def test_bad_fractions_are_named(fraction):
     with pytest.raises(ValueError, match="fraction must lie between 0 and 1, got"):
         proportional_frequencies(8, fraction)
+
+
+@pytest.mark.parametrize("fraction", ["half", None, True])
+def test_fractions_that_are_no_numbers_are_named(fraction):
+    with pytest.raises(TypeError, match="fraction must be a real number, got"):
+        proportional_frequencies(8, fraction)
+
+
+@pytest.mark.parametrize(
+    ("inv_freq", "error", "message"),
+    [
+        ([1.0], TypeError, "inv_freq must be a torch.Tensor, got list"),
+        (torch.arange(3), TypeError, "inv_freq must have .* got torch.int64"),
+        (torch.tensor([1.0, math.nan]), ValueError, "inv_freq must be finite, got nan"),
+    ],
+)
+def test_bad_frequencies_are_named(inv_freq, error, message):
+    with pytest.raises(error, match=message):
+        wavelengths(inv_freq)

@@ -86,6 +86,8 @@ def test_bad_vectors_are_named(reorder):
         reorder(torch.tensor(1.0))
     with pytest.raises(TypeError, match=r"x must be a torch\.Tensor, got list"):
         reorder([1, 2])
+    with pytest.raises(TypeError, match=r"x must be a dense tensor, got .* torch\.sparse_coo"):
+        reorder(torch.eye(4).to_sparse())
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,7 @@ def test_bad_vectors_are_named(reorder):
         (dict(rotary_dim=10), ValueError, "rotary_dim must be at most head_dim = 8, got 10"),
         (dict(to="gptj"), ValueError, "to must be 'interleaved' or 'half', got 'gptj'"),
         (dict(weight=torch.tensor(1.0)), ValueError, "weight must have at least 1 dimension"),
+        (dict(weight=torch.ones(4, 16, 3)), ValueError, r"1 or 2 dim.* got shape \(4, 16, 3\)"),
         (dict(weight=[1.0]), TypeError, "weight must be a torch.Tensor, got list"),
     ],
 )

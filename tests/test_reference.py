@@ -42,6 +42,19 @@ def test_the_article_s_sentence():
     assert round(table[0, 1], 3) == 0.188
 
 
+def test_numbers_of_numpy_do_not_narrow_the_specification():
+    """numpy 2 keeps a product with a float32 in float32."""
+    narrow = reference.rotation_matrix(np.float32(12345.5), 8, np.float32(10_000), pairing="half")
+    np.testing.assert_array_equal(
+        narrow, reference.rotation_matrix(12345.5, 8, 10_000.0, pairing="half")
+    )
+
+
+def test_complex_vectors_are_refused():
+    with pytest.raises(TypeError, match="x must hold real numbers"):
+        reference.rotate(np.ones((2, 4)) * 1j, np.arange(2), pairing="half")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -52,6 +65,8 @@ def test_the_article_s_sentence():
         (lambda: reference.rotation_matrix(math.nan, 4, pairing="half"), "position must be finite"),
         (lambda: reference.rotation_matrix(1, 4, pairing="gptj"), "pairing must be .* got 'gptj'"),
         (lambda: reference.rotate(np.ones((3, 4)), np.arange(2), pairing="half"), "hold 3 numbers"),
+        (lambda: reference.rotate(np.ones((1, 4)), np.array(2), pairing="half"), "hold 1 numbers"),
+        (lambda: reference.rotate(np.ones(4), np.arange(4), pairing="half"), "at least 2 dim"),
     ],
 )
 def test_bad_calls_are_named(call, message):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rope_lib import reference
 from rope_lib.rotary import RotaryEmbedding
@@ -102,6 +104,53 @@ def test_low_precision_inputs_are_turned_by_exact_tables():
         np.testing.assert_allclose(turned.double().numpy(), exact, rtol=2**-8, atol=1e-6)
 
 
+def test_a_compiler_that_takes_every_number_for_a_variable_makes_one_graph():
+    """So it does of its own accord, once two modules differ in their base."""
+    q, k = heads(2, 1, 3, 8, dtype=torch.float32)
+    for base in (1e4, 5e5):
+        rope = RotaryEmbedding(8, pairing="interleaved", base=base)
+        compiled = torch.compile(rope, fullgraph=True, dynamic=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(q, k, torch.arange(3)), rope(q, k, torch.arange(3)))
+
+
+def test_numbers_that_cannot_be_looked_at_are_not():
+    rope = RotaryEmbedding(8, pairing="half")
+    q, positions = heads(2, 3, 8), torch.tensor([[0.0, 1, 2], [5, 6, 7]])
+    mapped, _ = torch.vmap(rope)(q, q, positions)
+    assert torch.equal(mapped, rope(q, q, positions)[0])
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor(q)
+        assert rope(fake, fake, mode.from_tensor(positions))[0].shape == q.shape
+
+
+def test_apple_s_gpus_form_angles_on_the_cpu():
+    """They have no float64. The fake tensor stands in for one of theirs."""
+
+    class NoFloat64There(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            made = operation(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.device.type == "mps":
+                assert made.dtype != torch.float64
+            return made
+
+    with FakeTensorMode() as mode, NoFloat64There():
+        positions = FakeTensor(mode, torch.empty(5, device="meta"), torch.device("mps:0"))
+        cos, sin = RotaryEmbedding(8, pairing="half").tables(positions)
+    assert cos.device == sin.device == positions.device
+
+
+def test_it_shows_what_it_is():
+    shown = repr(RotaryEmbedding(8, pairing="half", base=1_234_567, rotary_dim=4))
+    assert shown == "RotaryEmbedding(8, pairing='half', base=1234567, rotary_dim=4)"
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16, torch.float32])
+def test_positions_of_every_kind_that_can_count(dtype):
+    rope = RotaryEmbedding(8, pairing="half")
+    expected = rope.tables(torch.tensor([0, 7, 200]))
+    assert torch.equal(rope.tables(torch.tensor([0, 7, 200]).to(dtype))[1], expected[1])
+
+
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
 def test_one_graph_under_compile_and_export(pairing):
     """pytorch#125718: no graph break, and an exported program for any length."""
@@ -156,6 +205,10 @@ def test_the_pairing_has_no_default():
         (dict(k=torch.ones(1, 2, 4, 8)), ValueError, r"positions must have shape \(4,\).*fit k"),
         (dict(positions=torch.arange(4)), ValueError, r"positions must have shape \(3,\).*fit q"),
         (dict(positions=torch.zeros(1, 3).long()), ValueError, r"positions\[:, None, :\]"),
+        (dict(positions=torch.zeros(2, 1, 3).long()), ValueError, r"positions must .* \(2, 1, 3\)"),
+        (dict(positions=torch.ones(3, device="meta")), ValueError, "positions is on meta but q on"),
+        (dict(positions=torch.ones(3).to(torch.float8_e5m2)), TypeError, "positions must .*float8"),
+        (dict(k=torch.ones(1, 2, 3, 8, device="meta")), ValueError, "on cpu but k on meta"),
         (dict(positions=torch.tensor([0, -1, 2])), ValueError, "must not be negative, got -1"),
         (dict(positions=torch.tensor([0, 0.5, -1])), ValueError, "must not be negative, got -1"),
         (dict(positions=[0, 1, 2]), TypeError, "positions must be a torch.Tensor, got list"),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rope_lib import reference
+from rope_lib.checks import seen_any
 from rope_lib.frequencies import inverse_frequencies
 from rope_lib.layout import to_half, to_interleaved
 from rope_lib.rotation import rotate, rotate_, rotation_tables
@@ -163,6 +164,15 @@ def test_in_place_on_strided_views_touches_nothing_else(pairing, start):
 
 
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
+def test_in_place_on_a_transposed_head(pairing):
+    """The numbers of a pair lie apart in memory: no complex view of them exists."""
+    x = random(8, 5, seed=1).T
+    cos, sin = tables(torch.arange(5), 8)
+    expected = rotate(x, cos, sin, pairing=pairing)
+    torch.testing.assert_close(rotate_(x, cos, sin, pairing=pairing), expected)
+
+
+@pytest.mark.parametrize("pairing", ["interleaved", "half"])
 def test_out_of_place_leaves_its_arguments_alone(pairing):
     """unsloth#5001: a kernel that overwrote its input."""
     x = random(4, 8, seed=2)
@@ -189,6 +199,24 @@ def test_in_place_on_a_leaf_is_refused_and_changes_nothing(pairing):
     with pytest.raises(RuntimeError, match="leaf"):
         rotate_(leaf, *tables(torch.arange(3), 4), pairing=pairing)
     assert torch.equal(leaf, before)
+
+
+@pytest.mark.parametrize("pairing", ["interleaved", "half"])
+def test_in_place_on_rows_that_share_memory_is_refused_and_changes_nothing(pairing):
+    row = random(1, 4, seed=4)
+    before = row.clone()
+    with pytest.raises(RuntimeError, match="single memory location"):
+        rotate_(row.expand(3, 4), *tables(torch.arange(3), 4), pairing=pairing)
+    assert torch.equal(row, before)
+
+
+@pytest.mark.parametrize("pairing", ["interleaved", "half"])
+def test_in_place_is_one_graph_under_compile(pairing):
+    x = random(3, 8, seed=10)
+    cos, sin = tables(torch.arange(3), 8)
+    expected = rotate(x, cos, sin, pairing=pairing)
+    torch.compile(rotate_, fullgraph=True, backend="aot_eager")(x, cos, sin, pairing=pairing)
+    torch.testing.assert_close(x, expected)
 
 
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
@@ -224,6 +252,12 @@ def test_shapes_that_do_not_fit_are_refused(table_shape):
         assert torch.equal(x, before)
 
 
+def test_rows_are_not_guessed_where_batch_heads_and_length_are_equal():
+    x, positions = random(3, 3, 3, 8, seed=6), torch.zeros(3, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"cos and sin of shape .* do not fit x of shape"):
+        rotate(x, *tables(positions, 8), pairing="half")
+
+
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
 def test_a_transposed_view_is_read_right(pairing):
     x = random(2, 5, 3, 8, seed=7).transpose(1, 2)
@@ -245,6 +279,16 @@ def test_tables_are_exact_far_out():
             error = np.abs(table.double().numpy() - values)
             smallest = torch.finfo(dtype).smallest_normal
             assert (error <= unit * (np.abs(values) + smallest) * 1.01 + 2.0**-52).all()
+
+
+def test_tables_are_float32_unless_another_dtype_is_asked_for():
+    cos, sin = rotation_tables(torch.arange(3), inverse_frequencies(8))
+    assert cos.dtype == sin.dtype == torch.float32
+
+
+def test_numbers_off_the_cpu_are_not_looked_at():
+    """Looking would make the host wait for the device."""
+    assert not seen_any(torch.ones(2, device="meta"), lambda numbers: pytest.fail("looked"))
 
 
 def test_fractional_and_negative_positions_are_angles_like_any_other():
@@ -287,6 +331,7 @@ BAD_CALLS = {
     "x is a list": (dict(x=[1.0, 2.0]), TypeError, r"x must be a torch.Tensor, got list"),
     "x holds integers": (dict(x=torch.ones(3, 4, dtype=torch.int64)), TypeError, r"x must .*int64"),
     "x is complex": (dict(x=torch.ones(3, 4) + 0j), TypeError, r"x must have .*complex64"),
+    "x is sparse": (dict(x=torch.eye(3, 4).to_sparse()), TypeError, r"x must be a dense tensor"),
     "x is a number": (dict(x=torch.tensor(1.0)), ValueError, r"x must have at least 1 dimension"),
     "x is odd": (dict(x=torch.ones(3, 5)), ValueError, r"one number for each pair, 5 / 2"),
     "x is too wide": (dict(x=torch.ones(3, 8)), ValueError, r"one number for each pair, 8 / 2"),
@@ -317,6 +362,8 @@ BAD_TABLES = {
     "bools": (dict(positions=torch.tensor([True])), TypeError, r"positions must be .*torch.bool"),
     "complex": (dict(positions=torch.tensor([1j])), TypeError, r"positions must be .*complex64"),
     "bf16": (dict(positions=torch.ones(2).bfloat16()), TypeError, r"positions must .*bfloat16"),
+    "float8": (dict(positions=torch.ones(2).to(torch.float8_e5m2)), TypeError, r"got .*float8"),
+    "sparse": (dict(positions=torch.ones(2).to_sparse()), TypeError, r"positions must be a dense"),
     "half": (dict(positions=torch.ones(2).half()), TypeError, r"positions must be .*float16"),
     "nan": (dict(positions=torch.tensor([0.0, NAN])), ValueError, r"positions must be .*nan"),
     "inf": (dict(positions=torch.tensor([float("inf")])), ValueError, r"positions must .*inf"),
