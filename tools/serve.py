@@ -19,10 +19,10 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 def main() -> None:
-    folder, port = sys.argv[1], int(sys.argv[2])
+    folder, port = sys.argv[1:]
     try:
-        server = ThreadingHTTPServer((HOST, port), partial(QuietHandler, directory=folder))
-    except (OSError, OverflowError) as problem:
+        server = ThreadingHTTPServer((HOST, int(port)), partial(QuietHandler, directory=folder))
+    except (OSError, OverflowError, ValueError) as problem:
         sys.exit(f"serve: port {port} cannot be used ({problem}); try another, as in PORT=8001")
     print(f"The book is at http://{HOST}:{server.server_port}/ (Ctrl-C stops it)", flush=True)
     try:

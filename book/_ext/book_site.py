@@ -5,9 +5,10 @@
 * The search index holds Chinese words too. English search alone keeps a run of characters whole.
 """
 
-import atexit
+import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
@@ -27,18 +28,51 @@ def setup(app):
 
 
 def use_katex(app):
-    """Register the renderer `katex_checked` and make its server dependable."""
-    katex.NODEJS_BINARY = node_binary()
-    katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True}
-    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0
-    # The Unix socket exists before the server listens; a network socket is tried until it does.
-    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+    """Register the renderer `katex_checked`, which sets formulas through a pipe."""
+    pipe = KatexPipe()
+    # The extension's own server is reached through a socket, which is there before anybody listens
+    # to it and waits 0.04 s for each formula. Its rendering functions call this one instead.
+    katex.render_latex = pipe.render
     app.add_html_math_renderer(
         "katex_checked",
         inline_renderers=(located(katex.html_visit_math), None),
         block_renderers=(located(katex.html_visit_displaymath), None),
     )
-    app.connect("build-finished", stop_katex)
+    app.connect("build-finished", lambda app, exception: pipe.close())
+
+
+class KatexPipe:
+    """A Node.js process that turns LaTeX into HTML, started by the first formula."""
+
+    def __init__(self):
+        self.process = None
+
+    def start(self):
+        script = Path(__file__).with_name("katex_pipe.js")
+        library = Path(katex.__file__).with_name("katex.min.js")
+        self.process = subprocess.Popen(
+            [node_binary(), str(script), str(library)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def render(self, latex, options=None):
+        """HTML of a formula; KaTeXError where KaTeX cannot set it."""
+        if self.process is None:
+            self.start()
+        request = {"latex": latex, "options": {"throwOnError": True, **(options or {})}}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        answer = json.loads(self.process.stdout.readline() or '{"error": "Node.js has stopped"}')
+        if "error" in answer:
+            raise katex.KaTeXError(answer["error"])
+        return answer["html"]
+
+    def close(self):
+        if self.process is None:
+            return
+        self.process.communicate()
+        self.process = None
 
 
 def node_binary():
@@ -62,15 +96,6 @@ def located(visit):
             raise ExtensionError(f"{page}: formula {node.astext()!r}: {error}") from error
 
     return visit_math
-
-
-def stop_katex(app, exception):
-    server = katex.KaTeXServer.katex_server
-    if server is None:
-        return
-    atexit.unregister(katex.KaTeXServer.terminate)
-    server.terminate()
-    katex.KaTeXServer.katex_server = None
 
 
 class BilingualSearch(en.SearchEnglish):
