@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -273,7 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.check:
         _warm_up()
     failed = 0
-    with ProcessPoolExecutor(max_workers=max(1, options.jobs)) as pool:
+    # Spawned, since matplotlib and zmq may have started threads that a fork would not take along.
+    with ProcessPoolExecutor(max(1, options.jobs), get_context("spawn")) as pool:
         for path, good, text in pool.map(_attempt, [(path, options.check) for path in paths]):
             failed += not good
             print(f"{_shown(path)}: {text}" if good else f"FAILED {text}", flush=True)
