@@ -27,7 +27,7 @@ def attention_weights(q: torch.Tensor, k: torch.Tensor, *, causal: bool = False)
 
     Raises:
         TypeError, ValueError: not floating point, widths that differ, heads that do not broadcast,
-            two devices, more queries than keys under a causal mask.
+            two dtypes or devices, more queries than keys under a causal mask.
     """
     require_float_tensor("q", q, dims=2)
     require_float_tensor("k", k, dims=2)
@@ -83,6 +83,10 @@ def attention(
 
 
 def _require_together(name: str, x: torch.Tensor, other_name: str, other: torch.Tensor) -> None:
+    if x.dtype != other.dtype:
+        raise TypeError(
+            f"{name} and {other_name} must have one dtype, got {x.dtype} and {other.dtype}"
+        )
     require_same_device(name, x, other_name, other)
     require_broadcast(name, x, other_name, other, last=2)
 

@@ -197,7 +197,7 @@ def _value_difference(result: np.ndarray, expected: np.ndarray, allowed: float) 
     with np.errstate(invalid="ignore"):
         gaps = np.abs(np.asarray(result, dtype=complex) - np.asarray(expected, dtype=complex))
     gaps = np.where(np.isnan(result) & np.isnan(expected) | (result == expected), 0.0, gaps)
-    worst = np.unravel_index(int(np.argmax(np.nan_to_num(gaps, nan=np.inf))), gaps.shape)
+    worst = np.unravel_index(int(np.argmax(gaps)), gaps.shape)
     values = f"you have {_shown(result[worst])}, expected {_shown(expected[worst])}"
     if not worst:
         return values

@@ -43,7 +43,7 @@ def inverse_frequencies(
     return torch.pow(base, -steps / rotary_dim)
 
 
-def float64_device(device: torch.device) -> torch.device:
+def _float64_device(device: torch.device) -> torch.device:
     """Where angles are formed: on ``device``, but on the CPU for Apple's GPUs, without float64."""
     return torch.device("cpu") if device.type == "mps" else device
 

@@ -14,7 +14,7 @@ from .checks import (
     require_tensor,
     seen_any,
 )
-from .frequencies import float64_device, inverse_frequencies
+from .frequencies import _float64_device, inverse_frequencies
 from .rotation import rotate, rotation_tables
 
 
@@ -91,7 +91,7 @@ class RotaryEmbedding(nn.Module):
         require_tensor("positions", positions)
         if seen_any(positions, lambda numbers: numbers < 0):
             raise ValueError(f"positions must not be negative, got {positions.min().item()}")
-        device = float64_device(positions.device)
+        device = _float64_device(positions.device)
         inv_freq = inverse_frequencies(self.rotary_dim, self.base, device=device)
         return rotation_tables(positions, inv_freq, dtype)
 

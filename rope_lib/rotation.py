@@ -16,7 +16,7 @@ from .checks import (
     require_positions,
     require_same_device,
 )
-from .frequencies import float64_device
+from .frequencies import _float64_device
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -50,7 +50,7 @@ def rotation_tables(
     if inv_freq.ndim != 1:
         raise ValueError(f"inv_freq must have one dimension, got shape {tuple(inv_freq.shape)}")
     require_finite("inv_freq", inv_freq)
-    work = float64_device(positions.device)
+    work = _float64_device(positions.device)
     if inv_freq.device != work:
         require_same_device("inv_freq", inv_freq, "positions", positions)
     if dtype not in FLOATS:
@@ -103,7 +103,8 @@ def rotate_(
     memory. Everything else turns half of ``x`` at a time.
 
     Args:
-        x: ``(..., seq, head_dim)``, overwritten. Autograd refuses a leaf that requires a gradient.
+        x: ``(..., seq, head_dim)``, overwritten. With a ``RuntimeError``, PyTorch refuses a leaf
+            that requires a gradient, and an expanded tensor, whose rows are one row in memory.
         cos, sin, pairing, inverse: as in :func:`rotate`.
 
     Returns:

@@ -59,16 +59,39 @@ def test_one_key_head_serves_all_queries_and_one_batch_of_keys_all_batches(shape
     torch.testing.assert_close(attention(q, k, v), scaled_dot_product_attention(q, *repeated))
 
 
+def test_positions_count_from_zero_where_none_are_given():
+    seen = []
+
+    def encoding(q, k, positions):
+        seen.extend(positions.tolist())
+        return q, k
+
+    attention(*heads(3, 2, 5, 8), encoding=encoding)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_everything_is_made_where_the_queries_are():
+    q, k, v = heads(3, 2, 5, 8).to("meta")
+    rope = RotaryEmbedding(8, pairing="half")
+    assert attention(q, k, v, encoding=rope, causal=True).device == q.device
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
         (dict(q=torch.ones(3, 4)), ValueError, "q and k must share head_dim"),
+        (
+            dict(v=torch.ones(3, 6).double()),
+            TypeError,
+            "q and v must have one dtype, got .*float64",
+        ),
         (dict(q=torch.ones(6, 3, 6), k=torch.ones(2, 3, 6)), ValueError, "q and k must broadcast"),
         (dict(k=torch.ones(6, 3, 6), v=torch.ones(2, 3, 6)), ValueError, "k and v must broadcast"),
         (dict(q=torch.ones(6, 3, 6), v=torch.ones(2, 3, 6)), ValueError, "q and v must broadcast"),
         (dict(q=torch.ones(3, 6, device="meta")), ValueError, "q is on meta but v on cpu"),
         (dict(v=torch.ones(3, 6, device="meta")), ValueError, "q is on cpu but v on meta"),
         (dict(k=torch.ones(3, 6, device="meta")), ValueError, "k is on meta but v on cpu"),
+        (dict(v=[1.0]), TypeError, "v must be a torch.Tensor, got list"),
         (dict(k=[1.0]), TypeError, "k must be a torch.Tensor, got list"),
         (dict(v=torch.ones(2, 6)), ValueError, "v must hold 3 rows, one a key"),
         (dict(positions=torch.arange(3)), ValueError, "positions were given, but encoding is None"),

@@ -98,11 +98,35 @@ def test_a_key_can_peak_anywhere(pairing, seed, distance):
     torch.testing.assert_close(key.norm(), query.norm())
 
 
+@pytest.mark.parametrize("first", [1, 8191, 8192, 8193, 16_384])
+def test_the_search_skips_no_distance(first):
+    """One hand that passes a quarter turn just before ``first``; the search goes in chunks."""
+    inv_freq = torch.tensor([math.pi / 2 / (first - 0.5)]).double()
+    assert first_negative(inv_freq, 20_000) == first
+    assert first_negative(inv_freq, first + 1) == first
+    assert first_negative(inv_freq, first) is None
+
+
+def test_zero_is_not_negative():
+    inv_freq = torch.tensor([0.0, math.pi], dtype=torch.float64)
+    assert uniform_score(inv_freq, torch.arange(2)).tolist() == [4, 0]
+    assert first_negative(inv_freq, 2) is None
+
+
 def test_a_distance_between_tokens_is_not_rounded_to_float32():
     query, inv_freq = vector(8, 1), inverse_frequencies(8)
     expected = reference.rotation_matrix(300.7, 8, pairing="half") @ query.numpy()
     key = key_peaking_at(query, 300.7, inv_freq, pairing="half")
     np.testing.assert_allclose(key.numpy(), expected, rtol=0, atol=1e-12)
+    score = uniform_score(inv_freq, torch.tensor([300.7], dtype=torch.float64)).item()
+    exact = 2 * sum(math.cos(300.7 * theta) for theta in inv_freq.tolist())
+    assert score == pytest.approx(exact, abs=1e-12)
+
+
+def test_a_key_is_float64_and_lives_where_its_query_does():
+    query, inv_freq = torch.ones(8, device="meta"), inverse_frequencies(8, device="meta")
+    key = key_peaking_at(query, 3, inv_freq, pairing="half")
+    assert (key.device, key.dtype) == (query.device, torch.float64)
 
 
 def test_another_default_device_changes_nothing():

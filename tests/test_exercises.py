@@ -77,6 +77,11 @@ def test_another_order_of_the_same_sum_is_right(line, dtype):
     assert line(lambda x: x.flip(-1).cumsum(-1)[..., -1], lambda x: x.sum(-1), draw)[:5] == "Right"
 
 
+@pytest.mark.parametrize(("dtype", "error"), list(zip(FLOATS, [1e-7, 1e-3, 0.1, 0.1], strict=True)))
+def test_a_small_mistake_is_still_seen(line, dtype, error):
+    assert line(lambda x: x + error, torch.clone, of(torch.zeros(2, dtype=dtype)))[:7] == "Not yet"
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_wrong_value_is_named_with_its_place(line, dtype):
     def spoiled(x):
@@ -107,6 +112,7 @@ SAME = [
     (None, None),
     ({"a": 1}, {"a": 1}),
     (np.array([1, 2], dtype=np.int32), np.array([1, 2])),
+    (np.array([1, 2], dtype=np.uint8), np.array([1, 2])),
     (np.array([np.nan, np.inf]), np.array([np.nan, np.inf])),
     (torch.tensor([1 + 1j, 2]), torch.tensor([1 + 1j, 2])),
     (torch.tensor([1 + 1j]).conj(), torch.tensor([1 - 1j])),
@@ -188,6 +194,18 @@ def test_a_list_argument_may_not_grow(line):
     assert "changed its argument 1 in place" in text
 
 
+def test_a_dictionary_may_not_change(line):
+    text = line(lambda x: x.pop("a"), lambda x: x["a"], of({"a": 1}))
+    assert "changed its argument 1 in place" in text
+
+
+def test_an_argument_keeps_asking_for_its_gradient(line):
+    def slope(x):
+        return torch.autograd.grad((x**2).sum(), x)[0]
+
+    assert line(slope, slope, of(torch.ones(3, requires_grad=True))).startswith("Right:")
+
+
 def test_the_specification_may_not_disturb_the_answer(line):
     def spec(x):
         x += 1
@@ -203,7 +221,9 @@ def test_the_first_of_several_wrong_cases_is_named(line):
 
 def test_the_tolerance_may_be_set(line):
     assert line(lambda x: x + 0.1, lambda x: x, of(0.0), tolerance=0.2).startswith("Right:")
-    assert line(lambda x: x + 0.1, lambda x: x, of(0.0)).startswith("Not yet:")
+    for tolerance in (None, 0.05):
+        text = line(lambda x: x + 0.1, lambda x: x, of(0.0), tolerance=tolerance)
+        assert text.startswith("Not yet:")
 
 
 def test_arguments_are_described_in_few_words(line):
@@ -213,6 +233,8 @@ def test_arguments_are_described_in_few_words(line):
     case = (torch.ones(2, 8), np.array([0.5, 1 / 3]), 1 / 3, "half", square, list(range(30)))
     text = line(anything, lambda *arguments: 2, [case])
     assert "called with (shape (2, 8), [0.5, 0.3333], 0.3333, 'half', square, [0, 1, 2," in text
+    assert len(text) < 180
+    assert "shape (5,)" in line(anything, lambda *arguments: 2, of(torch.ones(5)))
 
 
 @pytest.mark.parametrize(("answer", "spec", "name"), [(3, square, "answer"), (square, 3, "spec")])

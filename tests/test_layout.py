@@ -78,6 +78,13 @@ def test_the_permutation_is_what_shipped_conversions_do():
     assert torch.equal(permute_projection(weight, 2, to="half"), shipped)
 
 
+def test_another_default_device_changes_nothing():
+    weight = torch.arange(16.0)
+    expected = permute_projection(weight, 2, to="half")
+    with torch.device("meta"):
+        assert torch.equal(permute_projection(weight, 2, to="half"), expected)
+
+
 @pytest.mark.parametrize("reorder", [to_half, to_interleaved])
 def test_bad_vectors_are_named(reorder):
     with pytest.raises(ValueError, match=r"x must have an even last dimension, got shape \(2, 3\)"):
@@ -102,6 +109,7 @@ def test_bad_vectors_are_named(reorder):
         (dict(rotary_dim=10), ValueError, "rotary_dim must be at most head_dim = 8, got 10"),
         (dict(to="gptj"), ValueError, "to must be 'interleaved' or 'half', got 'gptj'"),
         (dict(weight=torch.tensor(1.0)), ValueError, "weight must have at least 1 dimension"),
+        (dict(weight=torch.ones(0, 3)), ValueError, "num_heads must divide the 0 rows of weight"),
         (dict(weight=torch.ones(4, 16, 3)), ValueError, r"1 or 2 dim.* got shape \(4, 16, 3\)"),
         (dict(weight=[1.0]), TypeError, "weight must be a torch.Tensor, got list"),
     ],

@@ -258,7 +258,7 @@ FAULTS = {
         prints("saved in /home/ann/x.json\n"),
         prints("in /tmp/ipykernel_17/1.py\n"),
         put(PRINTING, source="open('/Users/ann/x')"),
-        put(1, source="# 3 · Turn\n\nRun it in /root/book."),
+        put(1, source="# 3 · Turn\n\nRun it in /home/somebody/book."),
         put(PRINTING, outputs=[new_output("display_data", {"text/html": "<b>/home/ann/x</b>"})]),
     ],
     "has_short_cells": [put(PRINTING, source="a = 1\n" * 25 + "a")],

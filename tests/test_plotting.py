@@ -83,10 +83,16 @@ def test_a_hand_points_counter_clockwise_from_the_x_axis(angle):
     plotting.draw_clock(ax)
     plotting.draw_hand(ax, angle, length=0.8, color="green", label="$k$")
     hand, label = ax.texts
+    assert np.allclose(np.hypot(*label.get_position()), 0.95)  # beyond the tip
+    assert label.get_color() == plotting.COLORS["green"]
     assert np.allclose(hand.xy, (0.8 * np.cos(angle), 0.8 * np.sin(angle)))
     assert np.allclose(np.arctan2(*label.get_position()[::-1]) % (2 * np.pi), angle)
     assert label.get_text() == "$k$"
     assert ax.get_aspect() == 1.0
+    assert not ax.axison
+    face = ax.lines[0].get_xydata()
+    assert np.allclose(face[0], face[-1])
+    assert np.allclose([face.min(axis=0), face.max(axis=0)], [[-1, -1], [1, 1]])
 
 
 def test_an_unknown_color_of_a_hand_is_named():

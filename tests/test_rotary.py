@@ -144,6 +144,13 @@ def test_it_shows_what_it_is():
     assert shown == "RotaryEmbedding(8, pairing='half', base=1234567, rotary_dim=4)"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_narrow_query_does_not_narrow_the_key(dtype):
+    q, k = heads(2, 1, 3, 8)
+    rope, positions = RotaryEmbedding(8, pairing="half"), torch.tensor([1, 5, 9])
+    assert torch.equal(rope(q.to(dtype), k, positions)[1], rope(q, k, positions)[1])
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16, torch.float32])
 def test_positions_of_every_kind_that_can_count(dtype):
     rope = RotaryEmbedding(8, pairing="half")

@@ -150,9 +150,10 @@ def test_in_place_gives_the_same_and_returns_its_argument(
 
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
 @pytest.mark.parametrize("start", [0, 1, 2])
-def test_in_place_on_strided_views_touches_nothing_else(pairing, start):
+@pytest.mark.parametrize("stored", [11, 12])
+def test_in_place_on_strided_views_touches_nothing_else(pairing, start, stored):
     """Views that are and that are not viewable as complex numbers (Liger#342)."""
-    store = random(3, 4, 11, seed=1, dtype=torch.float32)
+    store = random(3, 4, stored, seed=1, dtype=torch.float32)
     before = store.clone()
     view = store[:, :, start : start + 8]
     cos, sin = tables(torch.arange(4), 8, dtype=torch.float32)
@@ -164,9 +165,10 @@ def test_in_place_on_strided_views_touches_nothing_else(pairing, start):
 
 
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
-def test_in_place_on_a_transposed_head(pairing):
-    """The numbers of a pair lie apart in memory: no complex view of them exists."""
-    x = random(8, 5, seed=1).T
+@pytest.mark.parametrize("spread", [lambda x: x[:5, ::2], lambda x: x[:8, :5].T])
+def test_in_place_on_a_head_that_is_spread_out(pairing, spread):
+    """The two numbers of a pair lie apart in memory: no complex view of them exists."""
+    x = spread(random(8, 16, seed=1))
     cos, sin = tables(torch.arange(5), 8)
     expected = rotate(x, cos, sin, pairing=pairing)
     torch.testing.assert_close(rotate_(x, cos, sin, pairing=pairing), expected)
@@ -338,6 +340,8 @@ BAD_CALLS = {
     "full-width table": (dict(cos=torch.ones(3, 4), sin=torch.ones(3, 4)), ValueError, r"4 / 2"),
     "tables differ": (dict(sin=torch.ones(2, 2)), ValueError, r"cos and sin must have the same"),
     "dtypes differ": (dict(sin=torch.ones(3, 2).double()), ValueError, r"same shape and dtype"),
+    "sin is a list": (dict(sin=[1.0]), TypeError, r"sin must be a torch.Tensor, got list"),
+    "sin elsewhere": (dict(sin=torch.ones(3, 2, device="meta")), ValueError, r"sin is on meta"),
     "table of integers": (dict(cos=torch.ones(3, 2).long()), TypeError, r"cos must have .*int64"),
     "unknown pairing": (
         dict(pairing="neox"), ValueError, r"pairing must be 'interleaved' or 'half', got 'neox'"
