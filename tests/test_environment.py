@@ -178,12 +178,29 @@ def test_an_unreachable_index_leaves_what_is_there(made):
     assert "making" not in made.run().stdout
 
 
-@pytest.mark.parametrize("harm", ["interrupted", "dead link"])
+def pretend_old(python: Path) -> None:
+    """Leave an environment whose pip works and whose Python says that it is 3.8."""
+    code = f"import sys; {TOO_OLD}; exec(sys.argv[1])"
+    real = f"exec -a {shlex.quote(str(python))} {shlex.quote(str(python.resolve()))}"
+    lines = [
+        f"#!{shutil.which('bash') or shutil.which('sh')}",
+        '[ "$1" = -V ] && echo "Python 3.8.18" && exit',
+        f'[ "$1" = -c ] && {real} -c "{code}" "$2"',
+        f'{real} "$@"',
+    ]
+    python.unlink()
+    python.write_text("\n".join(lines) + "\n")
+    python.chmod(0o755)
+
+
+@pytest.mark.parametrize("harm", ["interrupted", "dead link", "too old"])
 def test_a_half_made_environment_is_mended(made, harm):
     python = made.root / ".venv" / "bin" / "python"
     if harm == "interrupted":
         (made.root / ".venv" / "unfinished").touch()
         shutil.rmtree(next((made.root / ".venv").glob("lib/python*/site-packages/pip")))
+    elif harm == "too old":
+        pretend_old(python)
     else:
         python.unlink()
         python.symlink_to("/nowhere/python")
