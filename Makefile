@@ -63,7 +63,7 @@ format: environment ## bring code and notebooks into that style
 address: ## print the repository's address, or set it everywhere (URL=https://github.com/you/name)
 	@$(or $(PYTHON),python3) tools/address.py $(URL)
 
-lock: environment ## write constraints.txt anew (needs python3.10 to python3.13)
+lock: environment ## write constraints.txt anew (needs python3.11 to python3.13)
 	@$(BIN)/python -m pip install --quiet "pip>=23.3"
 	@$(BIN)/python tools/lock.py
 

@@ -105,12 +105,12 @@ def assert_one_line(answer: subprocess.CompletedProcess, *words: str) -> None:
 
 def test_python_too_old(project):
     project.add_python("python3", TOO_OLD)
-    assert_one_line(project.run(), "python3 is Python 3.8", "3.10 to 3.13")
+    assert_one_line(project.run(), "python3 is Python 3.8", "3.11 to 3.13")
     assert not (project.root / ".venv").exists()
 
 
 def test_no_python(project):
-    assert_one_line(project.run(), "python3.10", "install Python 3.10 to 3.13")
+    assert_one_line(project.run(), "python3.11", "install Python 3.11 to 3.13")
 
 
 def test_named_python_does_not_run(project):
@@ -126,8 +126,8 @@ def test_venv_is_missing(project):
 
 def test_a_later_candidate_is_taken_and_an_index_that_comes_back(project):
     project.add_python("python3", TOO_OLD)
-    project.add_python("python3.11", WITHOUT_VENV)
-    project.add_python("python3.10")
+    project.add_python("python3.12", WITHOUT_VENV)
+    project.add_python("python3.11")
     away = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
     answer = project.run(**away)
     assert "making .venv with Python 3." in answer.stdout

@@ -26,8 +26,8 @@ fault() {
     "$1" -c '
 import sys
 version = "%d.%d" % sys.version_info[:2]
-if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-    print("is Python %s, and 3.10 to 3.13 is needed" % version)
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    print("is Python %s, and 3.11 to 3.13 is needed" % version)
 else:
     try:
         import ensurepip, venv
@@ -43,7 +43,7 @@ find_python() {
     if [ -n "${PYTHON-}" ]; then
         set -- "$PYTHON"
     else
-        set -- python3 python3.13 python3.12 python3.11 python3.10
+        set -- python3 python3.13 python3.12 python3.11
     fi
     for candidate in "$@"; do
         reason=$(fault "$candidate") || continue
@@ -53,7 +53,7 @@ find_python() {
         fi
         faults="$faults$candidate $reason; "
     done
-    stop "no usable Python: ${faults:-none of these runs: $*; }install Python 3.10 to 3.13," \
+    stop "no usable Python: ${faults:-none of these runs: $*; }install Python 3.11 to 3.13," \
         "or name one, as in: make book PYTHON=/path/to/python3.12"
 }
 

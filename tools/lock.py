@@ -1,6 +1,6 @@
 """Write constraints.txt: one exact set of packages for every Python that the book supports.
 
-    make lock                                   with python3.10 ... python3.13 on the PATH
+    make lock                                   with python3.11 ... python3.13 on the PATH
     python tools/lock.py python3.11 python3.12  with these interpreters only
 
 pip resolves requirements.txt for each interpreter without installing anything. Where the answers
@@ -20,7 +20,7 @@ OWN = {"rope-lib"}
 WITH_TORCH = ("nvidia-", "cuda-", "triton")  # torch itself asks for exactly one version of these
 HEADER = """\
 # The exact set that the tests last ran with; requirements.txt says what each package is for.
-# Do not edit: `make lock` writes it, with python3.10 ... python3.13 on the PATH.
+# Do not edit: `make lock` writes it, with python3.11 ... python3.13 on the PATH.
 """
 
 
@@ -67,7 +67,7 @@ def marker(pythons: list[str], known: list[str]) -> str:
 
 
 def main() -> None:
-    pythons = sys.argv[1:] or [f"python3.{minor}" for minor in (10, 11, 12, 13)]
+    pythons = sys.argv[1:] or [f"python3.{minor}" for minor in (11, 12, 13)]
     sets = dict(resolve(python) for python in pythons)
     lines = constraint_lines(sets)
     (ROOT / "constraints.txt").write_text(HEADER + "\n".join(lines) + "\n")
