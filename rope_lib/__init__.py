@@ -2,14 +2,20 @@
 
 The modules stand in floors; each imports only from floors below it.
 
-======================================  =====================================================
-``checks``                              what a wrong argument is told
-``frequencies``  ``reference``          how fast each pair turns; the slow float64 specification
-``rotation``  ``layout``                turning vectors; the two pairings
-``rotary``  ``attention``  ``decay``    the module for a model; softmax; scores by distance
-``plotting``  ``interactive``           figures, still and moving
-``exercises``                           the checker behind the book's exercises
-======================================  =====================================================
+========================================  ===================================================
+``checks``                                what a wrong argument is told
+``frequencies``  ``axes``  ``positions``  how fast each pair turns; by which axis of a position;
+                                          where tokens stand
+``reference``                             the slow float64 specification
+``scaling``  ``rotation``  ``layout``     longer contexts; turning vectors; the two pairings
+``families``                              how each family of models turns
+``config``                                reading a model's configuration
+``rotary``  ``encodings``                 the module for a model; its rivals
+``attention``  ``decay``                  softmax attention with any encoding; scores by distance
+``linear_attention``                      the other kind of attention
+``plotting``  ``interactive``             figures, still and moving
+``exercises``                             the checker behind the book's exercises
+========================================  ===================================================
 
 Three conventions hold everywhere. The last dimension is the head dimension and the one before it
 the sequence. Angles are radians, positions count tokens. The pairing is always said, never guessed:

@@ -6,11 +6,13 @@ Each function returns its argument or raises; nothing is repaired on the way.
 import sys
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 
 PAIRINGS = ("interleaved", "half")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WIDE_FLOATS = (torch.float32, torch.float64)
 # What can tell one token from the next: floats of 16 bits and fewer cannot.
 POSITIONS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16,
              torch.int32, torch.int64, torch.float32, torch.float64)  # fmt: skip
@@ -35,6 +37,8 @@ def require_count(name: str, value: int) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
+    if value > sys.maxsize:
+        raise ValueError(f"{name} must be at most {sys.maxsize}, got {value}")
     return int(value)
 
 
@@ -63,11 +67,42 @@ def require_positive(name: str, value: float) -> float:
     return float(value)
 
 
+def require_fraction(name: str, value: float) -> float:
+    """Return ``value`` if it is a share between 0 and 1, both included."""
+    if not 0 <= require_real(name, value) <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def require_factor(name: str, value: float) -> float:
+    """Return ``value`` if it is a finite number of at least 1: contexts are stretched."""
+    if require_positive(name, value) < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return float(value)
+
+
+def require_dtype(name: str, value: torch.dtype, allowed: tuple) -> torch.dtype:
+    """Return ``value`` if it is one of the ``allowed`` dtypes."""
+    if value not in allowed:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise TypeError(f"{name} must be {names}, got {value!r}")
+    return value
+
+
 def require_choice(name: str, value: str, choices: tuple) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
         allowed = " or ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return value
+
+
+def require_instance(name: str, value: Any, kind: type) -> Any:
+    """Return ``value`` if it is of ``kind``, a type or a union of types."""
+    if not isinstance(value, kind):
+        kinds = getattr(kind, "__args__", (kind,))
+        allowed = " or ".join("None" if one is type(None) else one.__name__ for one in kinds)
+        raise TypeError(f"{name} must be {allowed}, got {value!r} ({type(value).__name__})")
     return value
 
 

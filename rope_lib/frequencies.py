@@ -10,37 +10,62 @@ import math
 import torch
 
 from .checks import (
+    WIDE_FLOATS,
+    require_dtype,
     require_even,
     require_finite,
     require_float_tensor,
+    require_fraction,
     require_positive,
-    require_real,
 )
 
 
+def tokens_per_radian(
+    rotary_dim: int,
+    base: float = 10_000.0,
+    *,
+    pairs: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    """How many tokens each pair needs for one radian: ``base ** (2 i / rotary_dim)``.
+
+    ``pairs`` is how many are wanted, fastest first; all ``rotary_dim / 2`` by default. Otherwise
+    as :func:`inverse_frequencies`, of which this is the reciprocal.
+    """
+    rotary_dim = require_even("rotary_dim", rotary_dim)
+    base = require_positive("base", base)
+    require_dtype("dtype", dtype, WIDE_FLOATS)
+    end = rotary_dim if pairs is None else 2 * pairs
+    steps = torch.arange(0, end, 2, dtype=dtype, device=device)
+    return torch.pow(base, steps / rotary_dim)
+
+
 def inverse_frequencies(
-    rotary_dim: int, base: float = 10_000.0, *, device: torch.device | str | None = None
+    rotary_dim: int,
+    base: float = 10_000.0,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     """Radians per token of each pair: ``theta_i = base ** (-2 i / rotary_dim)``.
 
     Args:
         rotary_dim: how many numbers of a head are turned; even.
         base: the longest wavelength is a little under ``2 pi base`` tokens; greater than 0.
+        dtype: what they are computed in; float32 is what most shipped models do.
         device: where the result lives.
 
     Returns:
-        Tensor ``(rotary_dim / 2,)``, float64, fastest pair first.
+        Tensor ``(rotary_dim / 2,)``, fastest pair first.
 
     Raises:
         TypeError, ValueError: ``rotary_dim`` is not a positive even integer, ``base`` is not a
-            finite number above 0.
+            finite number above 0, ``dtype`` is neither float32 nor float64.
 
     Source: RoFormer (arXiv 2104.09864), section 3.2.2, equation 15, counting ``i`` from 0.
     """
-    rotary_dim = require_even("rotary_dim", rotary_dim)
-    base = require_positive("base", base)
-    steps = torch.arange(0, rotary_dim, 2, dtype=torch.float64, device=device)
-    return torch.pow(base, -steps / rotary_dim)
+    return 1.0 / tokens_per_radian(rotary_dim, base, dtype=dtype, device=device)
 
 
 def _float64_device(device: torch.device) -> torch.device:
@@ -49,7 +74,12 @@ def _float64_device(device: torch.device) -> torch.device:
 
 
 def proportional_frequencies(
-    rotary_dim: int, fraction: float, base: float = 10_000.0
+    rotary_dim: int,
+    fraction: float,
+    base: float = 10_000.0,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     """p-RoPE: keep the fastest ``fraction`` of the pairs, let the slow ones stand still.
 
@@ -59,10 +89,10 @@ def proportional_frequencies(
     Args:
         rotary_dim: how many numbers belong to the pairs, turning or not; even.
         fraction: the share of pairs that turn, from 0 to 1; rounded down to whole pairs.
-        base: as in :func:`inverse_frequencies`.
+        base, dtype, device: as in :func:`inverse_frequencies`.
 
     Returns:
-        Tensor ``(rotary_dim / 2,)``, float64.
+        Tensor ``(rotary_dim / 2,)``.
 
     Raises:
         TypeError, ValueError: ``fraction`` is no number or lies outside 0 to 1, or as in
@@ -70,11 +100,10 @@ def proportional_frequencies(
 
     Source: Barbero et al., arXiv 2410.06205, section 6.
     """
-    inv_freq = inverse_frequencies(rotary_dim, base)
-    if not 0 <= require_real("fraction", fraction) <= 1:
-        raise ValueError(f"fraction must lie between 0 and 1, got {fraction!r}")
-    inv_freq[int(fraction * len(inv_freq)) :] = 0.0
-    return inv_freq
+    require_even("rotary_dim", rotary_dim)
+    turning = int(require_fraction("fraction", fraction) * (rotary_dim // 2))
+    tokens = tokens_per_radian(rotary_dim, base, pairs=turning, dtype=dtype, device=device)
+    return torch.cat((1.0 / tokens, tokens.new_zeros(rotary_dim // 2 - turning)))
 
 
 def wavelengths(inv_freq: torch.Tensor) -> torch.Tensor:

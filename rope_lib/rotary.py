@@ -1,38 +1,54 @@
 """RoPE as a module that a model holds."""
 
+import copy
+from typing import Any
+
 import torch
 from torch import nn
 
+from .axes import Axes
 from .checks import (
     PAIRINGS,
     fits_rows,
     require_choice,
+    require_count,
     require_float_tensor,
+    require_instance,
     require_positive,
     require_rotary_dim,
     require_same_device,
     require_tensor,
     seen_any,
 )
+from .config import read_config
 from .frequencies import _float64_device, inverse_frequencies
-from .rotation import rotate, rotation_tables
+from .layout import to_half, to_interleaved
+from .rotation import EXACT, Precision, rotate, rotation_tables
+from .scaling import Scaling
 
 
 class RotaryEmbedding(nn.Module):
     """Turn queries and keys by their positions.
 
-    The module holds four numbers and no tensor. Nothing can be cast, cached or saved by accident:
+    The module holds a few numbers and no tensor. Nothing can be cast, cached or saved by accident:
     ``.to(torch.bfloat16)`` leaves the angles exact and ``state_dict()`` is empty.
 
     Args:
         head_dim: width of a head; even unless ``rotary_dim`` says which part is turned.
         pairing: ``"interleaved"`` or ``"half"``. There is no default: shipped models disagree.
         base: see :func:`rope_lib.frequencies.inverse_frequencies`.
-        rotary_dim: turn only the first ``rotary_dim`` numbers of a head, pass the rest through.
+        rotary_dim: turn only so many numbers of a head, pass the rest through.
+        rotated: whether those are the ``"first"`` or the ``"last"`` of the head.
+        scaling: a value of :mod:`rope_lib.scaling`, for longer contexts.
+        axes: a value of :mod:`rope_lib.axes`, for positions with more than one axis.
+        clockwise: turn the other way.
+        output_pairing: order of the turned numbers, where it is not that of the input.
+        precision: where to round; the default rounds once.
+        signed: allow negative positions, in a text a mistake.
 
     Raises:
         TypeError, ValueError: an odd or too large width, a base that is not above 0, an unknown
-            pairing.
+            pairing, axes that share out another number of pairs.
     """
 
     def __init__(
@@ -42,12 +58,52 @@ class RotaryEmbedding(nn.Module):
         pairing: str,
         base: float = 10_000.0,
         rotary_dim: int | None = None,
+        rotated: str = "first",
+        scaling: Scaling | None = None,
+        axes: Axes | None = None,
+        clockwise: bool = False,
+        output_pairing: str | None = None,
+        precision: Precision = EXACT,
+        signed: bool = False,
     ):
         super().__init__()
         self.rotary_dim = require_rotary_dim(head_dim, rotary_dim)
         self.head_dim = int(head_dim)
         self.base = require_positive("base", base)
         self.pairing = require_choice("pairing", pairing, PAIRINGS)
+        output_pairing = pairing if output_pairing is None else output_pairing
+        self.output_pairing = require_choice("output_pairing", output_pairing, PAIRINGS)
+        self.rotated = require_choice("rotated", rotated, ("first", "last"))
+        self.scaling = require_instance("scaling", scaling, Scaling | None)
+        self.axes = require_instance("axes", axes, Axes | None)
+        self.precision = require_instance("precision", precision, Precision)
+        self.clockwise = require_instance("clockwise", clockwise, bool)
+        self.signed = require_instance("signed", signed, bool)
+        if axes is not None and 2 * len(axes.axis) != self.rotary_dim:
+            raise ValueError(
+                f"axes must share out {self.rotary_dim // 2} pairs, half of rotary_dim, "
+                f"got {len(axes.axis)}"
+            )
+        self.for_length(1)._inverse_frequencies(torch.device("cpu"))  # raises if it cannot fit
+
+    @classmethod
+    def from_config(
+        cls, config: Any, *, layer_type: str | None = None, shipped: bool = False
+    ) -> "RotaryEmbedding":
+        """The rotation that a model's configuration describes.
+
+        Args:
+            config: a dictionary as in ``config.json``, or an object with ``to_dict()``; keys in
+                their old form (``rope_theta``, ``rope_scaling``) or under ``rope_parameters``.
+            layer_type: which kind of layer, such as ``"sliding_attention"``, where a model turns
+                them differently.
+            shipped: round where the model's released code rounds, bit for bit, instead of once.
+
+        Raises:
+            TypeError, ValueError: an unknown model type, an unknown rotary key, two keys that
+                contradict each other, or a value that is not allowed; each named.
+        """
+        return cls(**read_config(config, layer_type=layer_type, shipped=shipped))
 
     def forward(
         self, q: torch.Tensor, k: torch.Tensor, positions: torch.Tensor
@@ -58,25 +114,25 @@ class RotaryEmbedding(nn.Module):
             q: ``(..., q_heads, seq, head_dim)``.
             k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine.
             positions: tokens, ``(seq,)``, or as many dimensions as ``q`` without the last, for
-                example ``(batch, 1, seq)``; one number stands for every row. Never negative.
+                example ``(batch, 1, seq)``; one number stands for every row. With ``axes``, one
+                such tensor for each axis, stacked in front.
 
         Returns:
             ``q, k``, new tensors of their own shapes and dtypes.
 
         Raises:
-            TypeError, ValueError: widths, lengths or devices that do not fit; negative positions.
+            TypeError, ValueError: widths, lengths or devices that do not fit; negative positions
+                unless ``signed``; a scaling that depends on a length not yet given.
         """
-        require_tensor("positions", positions)
+        self._require_positions(positions)
+        rows = positions if self.axes is None else positions[0]
         for name, x in (("q", q), ("k", k)):
-            require_float_tensor(name, x, dims=2)
-            if x.shape[-1] != self.head_dim:
-                raise ValueError(
-                    f"{name} must have head_dim = {self.head_dim} as its last dimension, "
-                    f"got shape {tuple(x.shape)}"
-                )
-            _require_a_position_each(name, x, positions)
-        wide = torch.promote_types(torch.promote_types(q.dtype, k.dtype), torch.float32)
-        cos, sin = self.tables(positions, dtype=wide)
+            self._require_heads(name, x)
+            _require_a_position_each(name, x, rows)
+        dtype = torch.promote_types(q.dtype, k.dtype)
+        if self.precision.wide_tables:
+            dtype = torch.promote_types(dtype, torch.float32)
+        cos, sin = self.tables(positions, dtype=dtype)
         return self._rotate(q, cos, sin), self._rotate(k, cos, sin)
 
     def tables(
@@ -84,28 +140,158 @@ class RotaryEmbedding(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines for ``positions``, ``(*positions.shape, rotary_dim / 2)`` each.
 
+        With ``axes``, the dimension of the axes is gone from the result.
+
         Raises:
             TypeError, ValueError: as in :func:`rope_lib.rotation.rotation_tables`; positions below
-                0, in a model a mistake. (To turn back, use ``rotate(..., inverse=True)``.)
+                0, in a model a mistake, unless ``signed``. (To turn back, use
+                ``rotate(..., inverse=True)``.)
         """
-        require_tensor("positions", positions)
-        if seen_any(positions, lambda numbers: numbers < 0):
-            raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+        self._require_positions(positions)
         device = _float64_device(positions.device)
-        inv_freq = inverse_frequencies(self.rotary_dim, self.base, device=device)
-        return rotation_tables(positions, inv_freq, dtype)
+        return rotation_tables(
+            positions,
+            self._inverse_frequencies(device),
+            dtype,
+            axis=None if self.axes is None else torch.tensor(self.axes.axis, device=device),
+            angles=self.precision.angles,
+            amplitude=self.amplitude,
+        )
 
-    def _rotate(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    @property
+    def amplitude(self) -> float:
+        """The number that cosines and sines are multiplied by; 1 unless the scaling has another."""
+        return 1.0 if self.scaling is None else self.scaling.amplitude
+
+    def for_length(self, tokens: int) -> "RotaryEmbedding":
+        """A copy for texts of at most ``tokens`` tokens, cache and all that is still to come.
+
+        Needed where the scaling depends on the length (dynamic NTK, LongRoPE): every query and key
+        of one text must be turned by the same frequencies. Otherwise a plain copy.
+        """
+        require_count("tokens", tokens)
+        fixed = copy.deepcopy(self)
+        if hasattr(self.scaling, "at_length"):
+            fixed.scaling = self.scaling.at_length(tokens)
+        fixed._inverse_frequencies(torch.device("cpu"))  # raises for a scaling that cannot fit
+        return fixed
+
+    def rerotate(
+        self,
+        k: torch.Tensor,
+        old_positions: torch.Tensor,
+        new_positions: torch.Tensor,
+        *,
+        to: "RotaryEmbedding | None" = None,
+    ) -> torch.Tensor:
+        """Cached keys, turned from one set of positions to another.
+
+        After old tokens have left a cache, the rest can be moved up; and where a text outgrows the
+        length that its frequencies were made for, the cache can be moved to new ones.
+
+        Args:
+            k: keys that this module turned by ``old_positions``, ``(..., seq, head_dim)``.
+            old_positions, new_positions: as in :meth:`forward`.
+            to: the module whose frequencies the result is for; this one by default.
+
+        Returns:
+            A new tensor, ``k`` as ``to`` would have turned it at ``new_positions``, rounded twice.
+
+        Raises:
+            TypeError, ValueError: as in :meth:`forward`; a ``to`` that pairs other numbers.
+        """
+        to = self if to is None else require_instance("to", to, RotaryEmbedding)
+        if self._shape() != to._shape():
+            raise ValueError(f"to must turn the same pairs, {self._shape()}, got {to._shape()}")
+        self._require_heads("k", k)
+        for rope, positions in ((self, old_positions), (to, new_positions)):
+            rope._require_positions(positions)
+            _require_a_position_each("k", k, positions if rope.axes is None else positions[0])
+        work = _float64_device(k.device)
+        old_cos, old_sin = self.tables(old_positions.to(work), torch.float64)
+        new_cos, new_sin = to.tables(new_positions.to(work), torch.float64)
+        grown = self.amplitude**2  # the product of two tables; what is wanted is their ratio
+        cos = (new_cos * old_cos + new_sin * old_sin) / grown
+        sin = (new_sin * old_cos - new_cos * old_sin) / grown
+        wide = torch.promote_types(k.dtype, torch.float32)
+        return self._rotate(k, cos.to(k.device, wide), sin.to(k.device, wide), self.output_pairing)
+
+    def _inverse_frequencies(self, device: torch.device) -> torch.Tensor:
+        """Radians per token of each pair, ``(rotary_dim / 2,)``."""
+        width = self.rotary_dim if self.axes is None else self.axes.width
+        frequencies = inverse_frequencies
+        if self.scaling is not None:
+            if hasattr(self.scaling, "at_length"):
+                raise ValueError(
+                    f"{type(self.scaling).__name__} depends on the length of the text: call "
+                    "for_length(tokens) with the longest length that the cache will reach"
+                )
+            frequencies = self.scaling.inverse_frequencies
+        ladder = frequencies(width, self.base, dtype=self.precision.angles, device=device)
+        if self.axes is None:
+            return ladder
+        return ladder[torch.tensor(self.axes.step, device=device)]
+
+    def _rotate(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str | None = None
+    ) -> torch.Tensor:
+        pairing = self.pairing if pairing is None else pairing
+        start = self.head_dim - self.rotary_dim if self.rotated == "last" else 0
+        end = start + self.rotary_dim
+        part = x[..., start:end]
+        if self.axes is not None and self.axes.blocks > 1:
+            part, cos, sin = (
+                _in_blocks(each, self.axes.blocks, x.ndim) for each in (part, cos, sin)
+            )
+        turned = rotate(
+            part, cos, sin, pairing=pairing, inverse=self.clockwise,
+            wide=self.precision.wide_arithmetic,
+        )  # fmt: skip
+        if pairing != self.output_pairing:
+            turned = to_half(turned) if self.output_pairing == "half" else to_interleaved(turned)
+        turned = turned.reshape(x[..., start:end].shape)
         if self.rotary_dim == self.head_dim:
-            return rotate(x, cos, sin, pairing=self.pairing)
-        turned = rotate(x[..., : self.rotary_dim], cos, sin, pairing=self.pairing)
-        return torch.cat((turned, x[..., self.rotary_dim :]), dim=-1)
+            return turned
+        return torch.cat((x[..., :start], turned, x[..., end:]), dim=-1)
+
+    def _require_heads(self, name: str, x: torch.Tensor) -> None:
+        require_float_tensor(name, x, dims=2)
+        if x.shape[-1] != self.head_dim:
+            raise ValueError(
+                f"{name} must have head_dim = {self.head_dim} as its last dimension, "
+                f"got shape {tuple(x.shape)}"
+            )
+
+    def _require_positions(self, positions: torch.Tensor) -> None:
+        require_tensor("positions", positions)
+        axes = self.axes
+        if axes is not None and (positions.ndim < 1 or positions.shape[0] != axes.count):
+            raise ValueError(
+                f"positions must have the {axes.count} axes as their first dimension, "
+                f"got shape {tuple(positions.shape)}"
+            )
+        if not self.signed and seen_any(positions, lambda numbers: numbers < 0):
+            raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+
+    def _shape(self) -> tuple:
+        """What decides which numbers of a turned head form a pair."""
+        blocks = 1 if self.axes is None else self.axes.blocks
+        return (self.head_dim, self.rotary_dim, self.rotated, self.output_pairing, self.clockwise,
+                blocks)  # fmt: skip
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}, "
-            f"rotary_dim={self.rotary_dim}"
-        )
+        words = [f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}"]
+        words += [f"rotary_dim={self.rotary_dim}"]
+        usual = {"rotated": "first", "scaling": None, "axes": None, "clockwise": False,
+                 "output_pairing": self.pairing, "precision": EXACT, "signed": False}  # fmt: skip
+        words += [f"{k}={getattr(self, k)!r}" for k, v in usual.items() if getattr(self, k) != v]
+        return ", ".join(words)
+
+
+def _in_blocks(x: torch.Tensor, blocks: int, dims: int) -> torch.Tensor:
+    """The last dimension cut into blocks, with as many dimensions in front as a head has."""
+    x = x.reshape((1,) * (dims - x.ndim) + tuple(x.shape))
+    return x.unflatten(-1, (blocks, -1))
 
 
 def _require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor) -> None:

@@ -4,25 +4,67 @@ Tables are half width: one cosine and one sine for each pair. A table therefore 
 and cannot disagree with either; only :func:`rotate` needs to be told which numbers form a pair.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from .checks import (
     FLOATS,
     PAIRINGS,
+    WIDE_FLOATS,
     fits_rows,
     require_choice,
+    require_dtype,
     require_finite,
     require_float_tensor,
+    require_instance,
     require_positions,
+    require_positive,
     require_same_device,
+    require_tensor,
+    seen_any,
 )
 from .frequencies import _float64_device
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
+@dataclass(frozen=True)
+class Precision:
+    """Where a rotation rounds. The default rounds once, at the end.
+
+    Shipped models round earlier, each in its own way; with their value here, results agree with
+    theirs bit for bit.
+
+    Args:
+        angles: the dtype of frequencies and angles. In float32, an angle at position 1,000,000 is
+            off by up to 0.06 radians.
+        wide_tables: keep tables in float32 or wider; otherwise in the dtype of what is turned.
+        wide_arithmetic: multiply and add in float32 or wider; otherwise in the wider of the dtypes
+            of the tables and of what is turned.
+    """
+
+    angles: torch.dtype = torch.float64
+    wide_tables: bool = True
+    wide_arithmetic: bool = True
+
+    def __post_init__(self):
+        require_dtype("angles", self.angles, WIDE_FLOATS)
+        require_instance("wide_tables", self.wide_tables, bool)
+        require_instance("wide_arithmetic", self.wide_arithmetic, bool)
+
+
+EXACT = Precision()
+
+
 def rotation_tables(
-    positions: torch.Tensor, inv_freq: torch.Tensor, dtype: torch.dtype = torch.float32
+    positions: torch.Tensor,
+    inv_freq: torch.Tensor,
+    dtype: torch.dtype = torch.float32,
+    *,
+    axis: torch.Tensor | None = None,
+    angles: torch.dtype = torch.float64,
+    amplitude: float = 1.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosine and sine of every angle ``position * inv_freq``.
 
@@ -32,35 +74,43 @@ def rotation_tables(
 
     Args:
         positions: tokens, any shape; integers, or float32/float64 (fractions and negative numbers
-            are angles like any other).
+            are angles like any other). With ``axis``, the first dimension holds the axes.
         inv_freq: radians per token, ``(pairs,)``, float32 or float64.
         dtype: what the tables are stored in.
+        axis: ``(pairs,)`` integers, which axis of the positions turns each pair.
+        angles: float64, or float32 to round as most shipped models do.
+        amplitude: what cosines and sines are multiplied by (see :mod:`rope_lib.scaling`).
 
     Returns:
-        ``cos, sin``, each ``(*positions.shape, pairs)``, on the device of ``positions``.
+        ``cos, sin``, each ``(*positions.shape, pairs)``, without the dimension of the axes, on the
+        device of ``positions``.
 
     Raises:
         TypeError: a dtype that cannot hold positions or angles (bool, complex, 8 or 16-bit floats).
         ValueError: NaN or infinity, ``inv_freq`` with other than one dimension, two devices.
     """
-    require_positions("positions", positions)
-    require_float_tensor("inv_freq", inv_freq)
-    if inv_freq.dtype in _LOW_PRECISION:
-        raise TypeError(f"inv_freq must be float32 or float64, got {inv_freq.dtype}")
-    if inv_freq.ndim != 1:
-        raise ValueError(f"inv_freq must have one dimension, got shape {tuple(inv_freq.shape)}")
-    require_finite("inv_freq", inv_freq)
+    _require_tabulable(positions, inv_freq, dtype, angles)
+    require_positive("amplitude", amplitude)
+    if axis is not None:
+        _require_axis(axis, positions, inv_freq)
     work = _float64_device(positions.device)
-    if inv_freq.device != work:
-        require_same_device("inv_freq", inv_freq, "positions", positions)
-    if dtype not in FLOATS:
-        raise TypeError(f"dtype must be a 16, 32 or 64-bit float dtype, got {dtype}")
-    angles = positions.to(work, torch.float64).unsqueeze(-1) * inv_freq.to(work, torch.float64)
-    return tuple(table.to(dtype).to(positions.device) for table in (angles.cos(), angles.sin()))
+    placed = positions.to(work, angles)
+    placed = placed.unsqueeze(-1) if axis is None else placed[axis.to(work)].movedim(0, -1)
+    turned = placed * inv_freq.to(work, angles)
+    tables = (turned.cos(), turned.sin())
+    if amplitude != 1:
+        tables = (amplitude * table for table in tables)
+    return tuple(table.to(dtype).to(positions.device) for table in tables)
 
 
 def rotate(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str, inverse: bool = False
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    *,
+    pairing: str,
+    inverse: bool = False,
+    wide: bool = True,
 ) -> torch.Tensor:
     """Turn each pair of the last dimension counter-clockwise by its angle.
 
@@ -74,9 +124,11 @@ def rotate(
             ``head_dim / 2``.
         pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
         inverse: turn clockwise instead.
+        wide: compute in float32 or wider and round once; False computes, and rounds at every step,
+            in the wider of the dtypes of ``x`` and the tables.
 
     Returns:
-        A new tensor with the shape and dtype of ``x``. The arithmetic is float32 or wider.
+        A new tensor with the shape and dtype of ``x``.
 
     Raises:
         TypeError: ``x`` or a table is not a floating-point tensor.
@@ -85,9 +137,9 @@ def rotate(
     Source: RoFormer (arXiv 2104.09864), equation 34.
     """
     _require_fitting(x, cos, sin, pairing)
-    wide = _working_dtype(x, cos)
-    first, second = (part.to(wide) for part in _split(x, pairing))
-    cos, sin = cos.to(wide), sin.to(wide)
+    work = _working_dtype(x, cos) if wide else torch.promote_types(x.dtype, cos.dtype)
+    first, second = (part.to(work) for part in _split(x, pairing))
+    cos, sin = cos.to(work), sin.to(work)
     if inverse:
         sin = -sin
     turned = first * cos - second * sin, first * sin + second * cos
@@ -154,6 +206,37 @@ def _is_complex_viewable(x: torch.Tensor) -> bool:
         return False
     even = all(step % 2 == 0 for step in x.stride()[:-1]) and x.storage_offset() % 2 == 0
     return x.stride(-1) == 1 and even
+
+
+def _require_tabulable(
+    positions: torch.Tensor, inv_freq: torch.Tensor, dtype: torch.dtype, angles: torch.dtype
+) -> None:
+    require_positions("positions", positions)
+    require_float_tensor("inv_freq", inv_freq)
+    if inv_freq.dtype in _LOW_PRECISION:
+        raise TypeError(f"inv_freq must be float32 or float64, got {inv_freq.dtype}")
+    if inv_freq.ndim != 1:
+        raise ValueError(f"inv_freq must have one dimension, got shape {tuple(inv_freq.shape)}")
+    require_finite("inv_freq", inv_freq)
+    if inv_freq.device != _float64_device(positions.device):
+        require_same_device("inv_freq", inv_freq, "positions", positions)
+    if dtype not in FLOATS:
+        raise TypeError(f"dtype must be a 16, 32 or 64-bit float dtype, got {dtype}")
+    require_dtype("angles", angles, WIDE_FLOATS)
+
+
+def _require_axis(axis: torch.Tensor, positions: torch.Tensor, inv_freq: torch.Tensor) -> None:
+    require_tensor("axis", axis)
+    if axis.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"axis must hold int32 or int64 numbers, got {axis.dtype}")
+    if axis.shape != inv_freq.shape or positions.ndim == 0:
+        raise ValueError(
+            f"axis must hold one number for each pair, {tuple(inv_freq.shape)}, and positions must "
+            f"have the axes first; got {tuple(axis.shape)} and {tuple(positions.shape)}"
+        )
+    count = positions.shape[0]
+    if seen_any(axis, lambda numbers: (numbers < 0) | (numbers >= count)):
+        raise ValueError(f"axis must lie in 0..{count - 1}, got {axis.tolist()}")
 
 
 def _require_fitting(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str) -> None:

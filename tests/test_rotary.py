@@ -12,7 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rope_lib import reference
+from rope_lib.axes import axial
 from rope_lib.rotary import RotaryEmbedding
+from rope_lib.scaling import NTK, DynamicNTK, Linear, LongRoPE
 
 
 def heads(*shape, seed=0, dtype=torch.float64):
@@ -65,7 +67,7 @@ def test_one_token_at_a_time_is_the_whole_at_once():
 
 @pytest.mark.parametrize("cast", [torch.nn.Module.half, torch.nn.Module.bfloat16])
 def test_casting_the_module_leaves_the_tables_exact(cast):
-    """gpt-neox#1003, transformers#25681, #29285."""
+    """gpt-neox#1003, transformers#25681, transformers#29285."""
     rope = RotaryEmbedding(64, pairing="half")
     before = rope.tables(torch.tensor([0, 4096, 1_000_000]))
     after = cast(rope).tables(torch.tensor([0, 4096, 1_000_000]))
@@ -85,7 +87,7 @@ def test_nothing_to_save_and_everything_to_copy():
 
 
 def test_built_on_the_meta_device_it_is_whole():
-    """transformers#45902, #48892: there is nothing to materialise."""
+    """transformers#45902, transformers#48892: there is nothing to materialise."""
     with torch.device("meta"):
         rope = RotaryEmbedding(8, pairing="half")
     q, k = heads(2, 1, 3, 8)
@@ -189,6 +191,31 @@ def test_one_graph_under_compile_and_export(pairing):
         (dict(base=0), ValueError, "base must be finite and greater than 0, got 0"),
         (dict(base=float("nan")), ValueError, "base must be finite .* got nan"),
         (dict(pairing="neox"), ValueError, "pairing must be 'interleaved' or 'half', got 'neox'"),
+        (dict(output_pairing=""), ValueError, "output_pairing must be 'interleaved' or 'half'"),
+        (dict(output_pairing="neox"), ValueError, "output_pairing must be .* got 'neox'"),
+        (dict(rotated="middle"), ValueError, "rotated must be 'first' or 'last', got 'middle'"),
+        (dict(clockwise=1), TypeError, "clockwise must be bool, got 1"),
+        (dict(signed="no"), TypeError, "signed must be bool, got 'no'"),
+        (dict(scaling="yarn"), TypeError, "scaling must be Linear or .* got 'yarn'"),
+        (dict(axes=2), TypeError, "axes must be Axes or None, got 2"),
+        (
+            dict(precision=torch.float32),
+            TypeError,
+            "precision must be Precision, got torch.float32",
+        ),
+        (dict(head_dim=10**30), ValueError, "head_dim must be at most"),
+        (dict(base=10**400), ValueError, "base must be finite and greater than 0"),
+        (
+            dict(scaling=NTK(1e300)),
+            ValueError,
+            "the base that factor = 1e.300 leads to must be fin",
+        ),
+        (dict(head_dim=2, scaling=DynamicNTK(2.0, 8)), ValueError, "rotary_dim of at least 4"),
+        (
+            dict(scaling=LongRoPE((1.0,) * 3, (1.0,) * 3, 64)),
+            ValueError,
+            "must hold 4 numbers, got 3",
+        ),
     ],
 )
 def test_bad_settings_are_named(changed, error, message):
@@ -228,3 +255,62 @@ def test_bad_calls_are_named(changed, error, message):
     call = dict(q=torch.ones(1, 2, 3, 8), k=torch.ones(1, 2, 3, 8), positions=torch.arange(3))
     with pytest.raises(error, match=message):
         RotaryEmbedding(8, pairing="half")(**(call | changed))
+
+
+ROPE = RotaryEmbedding(8, pairing="half")
+KEYS = torch.ones(2, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (dict(k=torch.ones(2, 3, 6)), ValueError, "k must have head_dim = 8"),
+        (dict(k=[1.0]), TypeError, "k must be a torch.Tensor"),
+        (dict(old_positions=[0, 1, 2]), TypeError, "positions must be a torch.Tensor, got list"),
+        (dict(new_positions=torch.arange(4)), ValueError, r"positions must have shape \(3,\)"),
+        (dict(new_positions=torch.arange(3) - 1), ValueError, "must not be negative, got -1"),
+        (dict(old_positions=torch.ones(3).bool()), TypeError, "positions must be .*torch.bool"),
+        (dict(to="other"), TypeError, "to must be RotaryEmbedding, got 'other'"),
+        (dict(to=RotaryEmbedding(8, pairing="interleaved")), ValueError, "to must turn the same"),
+        (dict(to=RotaryEmbedding(8, pairing="half", rotary_dim=4)), ValueError, "to must turn"),
+        (dict(to=RotaryEmbedding(8, pairing="half", clockwise=True)), ValueError, "to must turn"),
+        (dict(to=RotaryEmbedding(10, pairing="half", rotary_dim=8)), ValueError, "to must turn"),
+        (
+            dict(to=RotaryEmbedding(8, pairing="half", axes=axial(8, blocks=True))),
+            ValueError,
+            "to m",
+        ),
+    ],
+)
+def test_bad_rerotations_are_named(changed, error, message):
+    call = dict(k=KEYS, old_positions=torch.arange(3), new_positions=torch.arange(3), to=None)
+    with pytest.raises(error, match=message):
+        ROPE.rerotate(**(call | changed))
+
+
+@pytest.mark.parametrize("tokens", [0, -1, 1.5, "8", None, True])
+@pytest.mark.parametrize("scaling", [None, Linear(2.0), DynamicNTK(2.0, 16)])
+def test_a_bad_length_is_named(tokens, scaling):
+    with pytest.raises((TypeError, ValueError), match="tokens must be"):
+        RotaryEmbedding(8, pairing="half", scaling=scaling).for_length(tokens)
+
+
+@pytest.mark.parametrize("clockwise", [False, True])
+@pytest.mark.parametrize("rotated", ["first", "last"])
+def test_the_direction_and_the_place_of_the_turn(clockwise, rotated):
+    rope = RotaryEmbedding(6, pairing="half", rotary_dim=4, clockwise=clockwise, rotated=rotated)
+    q, positions = heads(3, 6), torch.tensor([1, 5, 9])
+    turned, _ = rope(q, q, positions)
+    start = 2 if rotated == "last" else 0
+    part = reference.rotate(q[:, start : start + 4].numpy(), (-positions if clockwise else positions)
+                            .numpy(), pairing="half")  # fmt: skip
+    np.testing.assert_allclose(turned[:, start : start + 4].numpy(), part, atol=1e-12)
+    still = slice(4, 6) if rotated == "first" else slice(0, 2)
+    assert torch.equal(turned[:, still], q[:, still])
+
+
+def test_defaults_turn_all_of_a_head_counter_clockwise_and_keep_its_order():
+    rope = RotaryEmbedding(6, pairing="interleaved")
+    assert (rope.rotary_dim, rope.base, rope.output_pairing) == (6, 10_000, "interleaved")
+    assert (rope.clockwise, rope.signed, rope.rotated) == (False, False, "first")
+    assert (rope.scaling, rope.axes, rope.amplitude) == (None, None, 1)

@@ -1,0 +1,174 @@
+"""Positions with more than one axis: who turns by the row, who by the column, who by the time.
+
+A token of an image has a row and a column; a token of a video also has a time. The pairs of a head
+are then shared out among the axes. An :class:`Axes` says for every pair which axis turns it, and
+with which frequency of the ladder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .checks import require_count, require_even, require_instance
+
+
+@dataclass(frozen=True, repr=False)
+class Axes:
+    """Pair ``j`` turns by ``positions[axis[j]] * inv_freq[step[j]]``.
+
+    Args:
+        axis: for each pair, the axis of the positions that turns it.
+        step: for each pair, its step on the ladder of frequencies.
+        width: the ladder is ``inverse_frequencies(width, base)``; even.
+        blocks: pairs are formed within each of so many equal slices of the head.
+
+    Raises:
+        TypeError, ValueError: lengths that differ, steps beyond the ladder, blocks that do not
+            divide the pairs.
+    """
+
+    axis: tuple[int, ...]
+    step: tuple[int, ...]
+    width: int
+    blocks: int = 1
+
+    def __post_init__(self):
+        require_even("width", self.width)
+        for name in ("axis", "step"):
+            for number in require_instance(name, getattr(self, name), tuple):
+                if type(number) is not int:
+                    raise TypeError(f"{name} must hold integers, got {number!r}")
+        if len(self.axis) != len(self.step) or not self.axis:
+            raise ValueError(
+                f"axis and step must hold one number a pair, got {len(self.axis)} and "
+                f"{len(self.step)}"
+            )
+        if not all(0 <= step < self.width // 2 for step in self.step):
+            raise ValueError(f"step must lie in 0..{self.width // 2 - 1}, got {self.step}")
+        if set(self.axis) != set(range(self.count)):
+            raise ValueError(f"axis must name every axis from 0 up, got {self.axis}")
+        if len(self.axis) % require_count("blocks", self.blocks):
+            raise ValueError(f"blocks must divide {len(self.axis)} pairs, got {self.blocks}")
+
+    def __repr__(self) -> str:
+        owners = ", ".join(f"{self.axis.count(axis)} to axis {axis}" for axis in range(self.count))
+        blocks = f", in {self.blocks} blocks" if self.blocks > 1 else ""
+        return f"<{len(self.axis)} pairs of a ladder of {self.width}: {owners}{blocks}>"
+
+    @property
+    def count(self) -> int:
+        """How many axes a position has."""
+        return max(self.axis) + 1
+
+
+def sections(sizes: Sequence[int], *, interleaved: bool = False) -> Axes:
+    """M-RoPE: the pairs of one ladder are shared out, ``sizes[a]`` of them to axis ``a``.
+
+    In sections (Qwen2-VL) the first axis gets the fastest pairs, the last one the slowest.
+    Interleaved (Qwen3-VL) the axes take turns, so that each gets fast and slow ones; what is left
+    goes to the first axis.
+
+    Raises:
+        ValueError: interleaved sizes that do not fit between each other.
+
+    Source: Qwen2-VL (arXiv 2409.12191), section 2.1; Qwen3-VL's release for the interleaved form.
+    """
+    _require_sizes(sizes)
+    require_instance("interleaved", interleaved, bool)
+    pairs, count = sum(sizes), len(sizes)
+    axis = [number for number, size in enumerate(sizes) for _ in range(size)]
+    if interleaved:
+        axis = [0] * pairs
+        for number in range(1, count):
+            for pair in range(number, count * sizes[number], count):
+                if pair >= pairs:
+                    raise ValueError(f"sizes {tuple(sizes)} cannot be interleaved")
+                axis[pair] = number
+    return Axes(tuple(axis), tuple(range(pairs)), 2 * pairs)
+
+
+def axial(rotary_dim: int, count: int = 2, *, blocks: bool = False) -> Axes:
+    """Every axis has a whole ladder of its own, of ``rotary_dim / count`` numbers.
+
+    Args:
+        rotary_dim: numbers that are turned; a multiple of ``2 * count``.
+        count: axes.
+        blocks: each axis turns a slice of the head of its own, instead of a share of all pairs.
+            The difference shows with half-split pairs only.
+
+    Source: the vision towers of Qwen2-VL and DINOv3 (``blocks=False``), ChatGLM-6B and Gemma 4's
+    vision tower (``blocks=True``).
+    """
+    pairs = _share(rotary_dim, count)
+    require_instance("blocks", blocks, bool)
+    axis = tuple(number for number in range(count) for _ in range(pairs))
+    return Axes(axis, tuple(range(pairs)) * count, 2 * pairs, blocks=count if blocks else 1)
+
+
+def alternating(rotary_dim: int, count: int = 2) -> Axes:
+    """One ladder, dealt out step by step: with two axes, the even steps and the odd ones.
+
+    Source: Pixtral's vision tower.
+    """
+    pairs = _share(rotary_dim, count)
+    axis = tuple(number for number in range(count) for _ in range(pairs))
+    step = tuple(count * pair + number for number in range(count) for pair in range(pairs))
+    return Axes(axis, step, rotary_dim)
+
+
+def _require_sizes(sizes: Sequence[int]) -> None:
+    for size in require_instance("sizes", sizes, list | tuple):
+        require_count("sizes", size)
+    if not sizes:
+        raise ValueError("sizes must hold one number an axis, got none")
+
+
+def _share(rotary_dim: int, count: int) -> int:
+    """Pairs for each axis."""
+    require_even("rotary_dim", rotary_dim)
+    pairs, rest = divmod(rotary_dim, 2 * require_count("count", count))
+    if rest:
+        raise ValueError(
+            f"rotary_dim must be a multiple of 2 * count = {2 * count}, got {rotary_dim}"
+        )
+    return pairs
+
+
+def _columns_first(rotary_dim: int) -> Axes:
+    shared = axial(rotary_dim)
+    return replace(shared, axis=tuple(1 - axis for axis in shared.axis))
+
+
+def _alternating_ladders(rotary_dim: int) -> Axes:
+    """Column, row, column, row ..., each with a ladder of its own (Kimi)."""
+    pairs = 2 * _share(rotary_dim, 2)
+    return Axes(tuple(1 - j % 2 for j in range(pairs)), tuple(j // 2 for j in range(pairs)), pairs)
+
+
+def _alternating_in_place(rotary_dim: int) -> Axes:
+    """Row, column, row, column ... down one ladder (NeoMME)."""
+    pairs = 2 * _share(rotary_dim, 2)
+    return Axes(tuple(j % 2 for j in range(pairs)), tuple(range(pairs)), rotary_dim)
+
+
+def _rows_and_columns_then_time(sizes: Sequence[int]) -> Axes:
+    """ERNIE 4.5: rows and columns take turns on the fast pairs, time gets the slow ones."""
+    _require_sizes(sizes)
+    rows, columns, time = sizes
+    axis = (1, 2) * rows + (0,) * time
+    if rows != columns:
+        raise ValueError(f"sizes must give rows and columns equally many pairs, got {tuple(sizes)}")
+    return Axes(axis, tuple(range(len(axis))), 2 * len(axis))
+
+
+#: By the names that families use; the first six take ``rotary_dim``, the others the ``sizes``.
+SHARED_OUT: dict[str, Callable[..., Axes]] = {
+    "axial": axial,
+    "axial, columns first": _columns_first,
+    "alternating": alternating,
+    "alternating ladders": _alternating_ladders,
+    "alternating in place": _alternating_in_place,
+    "blocks": lambda rotary_dim: axial(rotary_dim, blocks=True),
+    "sections": sections,
+    "interleaved sections": lambda sizes: sections(sizes, interleaved=True),
+    "rows and columns, then time": _rows_and_columns_then_time,
+}

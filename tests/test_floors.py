@@ -1,0 +1,57 @@
+"""The library's modules stand in floors, and its front page says which."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import rope_lib
+
+FOLDER = Path(rope_lib.__file__).parent
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def floors() -> dict[str, int]:
+    """The floor of each module, by the rows of the table in the package's docstring."""
+    table = rope_lib.__doc__.split("====  ")[1].splitlines()
+    rows = [re.findall(r"``(\w+)``", line) for line in table]
+    return {name: floor for floor, row in enumerate(rows) for name in row}
+
+
+def imported_by(module: str) -> set[str]:
+    """The modules of the library that a module imports, wherever it does so."""
+    found = set()
+    for node in ast.walk(ast.parse((FOLDER / f"{module}.py").read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names = (
+                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+            found |= {name.split(".")[1] for name in names if name.startswith("rope_lib.")}
+    return found
+
+
+def test_every_module_has_a_floor():
+    assert sorted(floors()) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_floors_below(module):
+    known = floors()
+    assert all(known[other] < known[module] for other in imported_by(module))
+
+
+def test_the_library_imports_nothing_but_its_own_dependencies():
+    """A Colab runtime installs rope_lib with --no-deps: torch, numpy and matplotlib are there."""
+    allowed = {"torch", "numpy", "matplotlib", "matplotlib_inline", "rope_lib", "IPython"}
+    standard = sys.stdlib_module_names
+    for module in MODULES:
+        for node in ast.walk(ast.parse((FOLDER / f"{module}.py").read_text("utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            tops = {name.split(".")[0] for name in names}
+            assert tops <= allowed | standard, (module, tops)
