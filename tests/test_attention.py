@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
 from rope_lib.attention import attention, attention_weights
+from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
 from rope_lib.rotary import RotaryEmbedding
 
 
@@ -42,6 +45,88 @@ def test_an_encoding_is_applied_to_queries_and_keys_only(causal):
         ours, scaled_dot_product_attention(*turned, v, is_causal=causal)
     )  # and shifting all positions by 9 changed nothing
     torch.testing.assert_close(attention(q, k, v, encoding=rope, causal=causal), ours)
+
+
+def encodings(heads=2, width=8):
+    torch.manual_seed(0)
+    return {
+        "none": NoPosition(),
+        "sinusoidal": Sinusoidal(width),
+        "learned": Learned(64, width).double(),
+        "t5": T5Bias(heads, bidirectional=True).double(),
+        "alibi": ALiBi(heads),
+        "rope": RotaryEmbedding(width, pairing="half"),
+        "function": lambda q, k, positions: (q * positions[:, None], k + 1),
+    }
+
+
+@given(st.sampled_from(sorted(encodings())), st.booleans(), st.booleans(), st.integers(0, 40))
+def test_every_encoding_agrees_with_pytorch(name, causal, masked, first):
+    encoding, positions = encodings()[name], torch.arange(7) + first
+    q, k, v = heads(3, 3, 2, 7, 8, seed=first)
+    mask = (heads(3, 1, 7, 7, seed=1) > -0.5) | torch.eye(7, dtype=torch.bool)
+    allowed = mask if masked else torch.ones(7, 7, dtype=torch.bool)
+    allowed = allowed.tril() if causal else allowed
+    bias = encoding.bias(positions, positions) if hasattr(encoding, "bias") else None
+    scores = torch.zeros(3, 2, 7, 7) if bias is None else bias.expand(3, 2, 7, 7)
+    expected = scaled_dot_product_attention(
+        *encoding(q, k, positions), v, attn_mask=scores.double().where(allowed, -torch.inf)
+    )
+    ours = attention(
+        q, k, v, encoding=encoding, positions=positions, mask=mask if masked else None,
+        causal=causal,
+    )  # fmt: skip
+    torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize("name", encodings())
+def test_one_token_at_a_time_with_a_cache_equals_the_whole(name):
+    """Keys are cached as they were before the encoding, which sees the positions of all of them."""
+    encoding, positions = encodings()[name], torch.arange(6) + 9
+    q, k, v = heads(3, 2, 6, 8)
+    whole = attention(q, k, v, encoding=encoding, positions=positions, causal=True)
+    for end in range(1, 7):
+        cached = (q[:, end - 1 : end], k[:, :end], v[:, :end])
+        step = attention(*cached, encoding=encoding, positions=positions[:end], causal=True)
+        torch.testing.assert_close(step, whole[:, end - 1 : end])
+    none = attention(q[:, 6:], k, v, encoding=encoding, positions=positions, causal=True)
+    assert none.shape == (2, 0, 8)
+
+
+def test_without_positions_the_queries_of_a_cache_are_the_last_of_them():
+    q, k, v = heads(3, 2, 6, 8)
+    rope = RotaryEmbedding(8, pairing="half")
+    whole = attention(q, k, v, encoding=rope, causal=True)
+    torch.testing.assert_close(attention(q[:, 4:], k, v, encoding=rope, causal=True), whole[:, 4:])
+
+
+def test_a_module_with_a_bias_that_is_no_function_is_asked_for_none():
+    class Shift(torch.nn.Module):
+        bias = torch.ones(3)
+
+        def forward(self, q, k, positions):
+            return q, k
+
+    q, k, v = heads(3, 2, 5, 8)
+    torch.testing.assert_close(attention(q, k, v, encoding=Shift()), attention(q, k, v))
+
+
+def test_a_query_that_may_look_nowhere_gets_zeros_and_so_do_its_gradients():
+    """As PyTorch's own, and unlike a softmax of minus infinities, which poisons every gradient."""
+    q, k, v = (x.requires_grad_() for x in heads(3, 2, 5, 8).unbind())
+    mask = torch.ones(5, 5, dtype=torch.bool)
+    mask[1] = False
+    ours = attention(q, k, v, encoding=ALiBi(2), mask=mask, causal=True)
+    assert torch.equal(ours[:, 1], torch.zeros(2, 8, dtype=torch.float64))
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way, either
+        ours.sum().backward()
+    assert all(x.grad.isfinite().all() for x in (q, k, v))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_bias_leaves_the_dtype(dtype):
+    q, k, v = heads(3, 2, 5, 8).to(dtype)
+    assert attention(q, k, v, encoding=ALiBi(2)).dtype == dtype
 
 
 def test_weights_alone_refuse_two_devices_and_heads_that_do_not_fit():
@@ -97,6 +182,27 @@ def test_everything_is_made_where_the_queries_are():
         (dict(positions=torch.arange(3)), ValueError, "positions were given, but encoding is None"),
         (dict(q=torch.ones(4, 6), causal=True), ValueError, "a key for each query, got 4 and 3"),
         (dict(q=torch.ones(6)), ValueError, "q must have at least 2 dimension"),
+        (dict(mask=torch.ones(3, 3)), TypeError, "mask must be bool, .* got torch.float32"),
+        (dict(mask=[True]), TypeError, "mask must be a torch.Tensor, got list"),
+        (dict(mask=torch.ones(2, 3).bool()), ValueError, r"mask .* \(3, 3\); got shape \(2, 3\)"),
+        (dict(mask=torch.ones(1, 3, 3).bool()), ValueError, "mask must broadcast to the scores"),
+        (dict(mask=torch.ones(3, 3, device="meta").bool()), ValueError, "mask is on meta but"),
+        (dict(encoding=ALiBi(2)), ValueError, r"bias must broadcast .* got shape \(2, 3, 3\)"),
+        (
+            dict(q=torch.ones(4, 6), encoding=NoPosition()),
+            ValueError,
+            "an encoding needs a key for each query, got 4 and 3",
+        ),
+        (
+            dict(q=torch.ones(2, 6), encoding=NoPosition(), positions=torch.arange(2)),
+            ValueError,
+            "positions must hold 3 numbers, one a key",
+        ),
+        (
+            dict(q=torch.ones(2, 6), encoding=NoPosition(), positions=[0, 1, 2]),
+            TypeError,
+            "positions must be a torch.Tensor, got list",
+        ),
     ],
 )
 def test_bad_calls_are_named(changed, error, message):

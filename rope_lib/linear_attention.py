@@ -1,0 +1,122 @@
+"""Linear attention: weights that are products of features, so that sums can be kept, not pairs.
+
+Softmax attention weighs a key by ``exp(q . k)``; here the weight is ``f(q) . f(k)`` with the
+features ``f(x) = elu(x) + 1``, all above 0. The sum over keys of ``(f(q) . f(k)) v`` is then
+``f(q)`` times one small matrix, the sum of all ``f(k) v^T``, however many keys there are.
+"""
+
+import torch
+from torch.nn.functional import elu
+
+from .attention import (
+    Encoding,
+    _allowed_pairs,
+    _encode,
+    _require_fitting_scores,
+    _require_queries_and_keys,
+    _require_values,
+)
+from .checks import require_choice
+
+PLACES = ("numerator", "both", "inputs")
+
+
+def linear_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    encoding: Encoding | None = None,
+    positions: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    causal: bool = False,
+    place: str | None = None,
+) -> torch.Tensor:
+    """Weighted mean of the values, in time that grows with the length and not with its square.
+
+    An encoding with a ``bias`` multiplies each weight by ``exp(bias)``. A small matrix cannot hold
+    any such factor, nor any ``mask``: with either of them all pairs are weighed, in quadratic time.
+
+    Args:
+        q, k, v, encoding, positions, mask, causal: as in :func:`rope_lib.attention.attention`.
+        place: where the encoding acts. ``"numerator"`` turns the features, but only where they
+            weigh values: the weights may then be negative and need not sum to 1. ``"both"`` turns
+            them in the sum that is divided by as well, which may then come close to 0.
+            ``"inputs"`` acts before the features are taken. None means ``"inputs"`` for an
+            encoding that adds ``vectors``, ``"numerator"`` for all others.
+
+    Returns:
+        Tensor ``(..., heads, seq_q, head_dim)``; a query that may look nowhere gets 0.
+
+    Raises:
+        TypeError, ValueError: an unknown ``place``, or as in :func:`rope_lib.attention.attention`.
+
+    Source: Katharopoulos et al. (arXiv 2006.16236), section 3; the rotated numerator is equation
+    19 of RoFormer (arXiv 2104.09864).
+    """
+    _require_values(q, k, v)
+    _require_queries_and_keys(q, k)
+    if place is None:
+        place = "inputs" if hasattr(encoding, "vectors") else "numerator"
+    require_choice("place", place, PLACES)
+    if place == "inputs":
+        q, k, bias = _encode(q, k, encoding, positions)
+    wide = torch.promote_types(q.dtype, torch.float32)  # 16-bit sums are rounded once
+    q, k, values = elu(q.to(wide)) + 1, elu(k.to(wide)) + 1, v.to(wide)
+    turned_q, turned_k = q, k
+    if place != "inputs":
+        turned_q, turned_k, bias = _encode(q, k, encoding, positions)
+    if place == "both":
+        q, k = turned_q, turned_k
+    above = _weighted_sum(turned_q, turned_k, values, bias, mask, causal)
+    below = _weighted_sum(q, k, torch.ones_like(values[..., :1]), bias, mask, causal)
+    return (above / below.masked_fill(below == 0, 1.0)).to(v.dtype)
+
+
+def _weighted_sum(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    causal: bool,
+) -> torch.Tensor:
+    """For each query the sum of ``weight * v`` over the keys it may look at."""
+    if bias is not None or mask is not None:
+        return _pair_weights(q @ k.transpose(-1, -2), bias, mask, causal) @ v
+    if causal:
+        return _running_sum(q, k, v)
+    return q @ (k.transpose(-1, -2) @ v)
+
+
+def _running_sum(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: int = 64) -> torch.Tensor:
+    """The same under a causal mask: ``rows`` queries at a time see one small matrix of the past."""
+    past = k.shape[-2] - q.shape[-2]
+    if past < 0:
+        raise ValueError(
+            f"causal attention needs a key for each query, got {q.shape[-2]} and {k.shape[-2]}"
+        )
+    state = k[..., :past, :].transpose(-1, -2) @ v[..., :past, :]
+    done = []
+    for start in range(0, q.shape[-2], rows):
+        now = q[..., start : start + rows, :]
+        new = slice(past + start, past + start + rows)
+        keys, values = k[..., new, :], v[..., new, :]
+        done.append(now @ state + (now @ keys.transpose(-1, -2)).tril() @ values)
+        state = state + keys.transpose(-1, -2) @ values
+    return torch.cat(done, dim=-2)
+
+
+def _pair_weights(
+    weights: torch.Tensor, bias: torch.Tensor | None, mask: torch.Tensor | None, causal: bool
+) -> torch.Tensor:
+    """``weights * exp(bias)``, 0 where looking is forbidden."""
+    allowed = _allowed_pairs(weights, mask, causal)
+    if allowed is None:
+        allowed = torch.ones((), dtype=torch.bool, device=weights.device)
+    if bias is not None:
+        _require_fitting_scores("bias", bias, weights)
+        bias = torch.where(allowed, bias, torch.finfo(bias.dtype).min)
+        # exp never overflows this way, and a factor for a whole row cancels in the division.
+        weights = weights * (bias - bias.amax(dim=-1, keepdim=True)).exp()
+    return weights.masked_fill(~allowed, 0.0)
