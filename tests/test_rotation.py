@@ -12,7 +12,7 @@ from rope_lib import reference
 from rope_lib.checks import seen_any
 from rope_lib.frequencies import inverse_frequencies
 from rope_lib.layout import to_half, to_interleaved
-from rope_lib.rotation import rotate, rotate_, rotation_tables
+from rope_lib.rotation import Precision, rotate, rotate_, rotation_tables
 
 pairings = st.sampled_from(["interleaved", "half"])
 widths = st.integers(1, 12).map(lambda pairs: 2 * pairs)
@@ -377,6 +377,18 @@ BAD_TABLES = {
     "inv_freq ints": (dict(inv_freq=torch.ones(2).long()), TypeError, r"inv_freq must .*int64"),
     "dtype int": (dict(dtype=torch.int32), TypeError, r"dtype must be .*torch.int32"),
     "devices": (dict(positions=torch.ones(2, device="meta")), ValueError, r"inv_freq is on cpu"),
+    "angles": (dict(angles=torch.bfloat16), TypeError, r"angles must be .*bfloat16"),
+    "amplitude": (dict(amplitude=0.0), ValueError, r"amplitude must be .* greater than 0, got 0"),
+    "axis list": (dict(axis=[0, 0]), TypeError, r"axis must be a torch.Tensor, got list"),
+    "axis floats": (dict(axis=torch.zeros(2)), TypeError, r"axis must hold int.*got torch.float32"),
+    "axis short": (dict(axis=torch.tensor([0])), ValueError, r"axis must hold one number for each"),
+    "axis beyond": (dict(axis=torch.tensor([0, 3])), ValueError, r"axis must lie in 0..2"),
+    "axis negative": (dict(axis=torch.tensor([0, -1])), ValueError, r"axis must lie in 0..2"),
+    "no axes": (
+        dict(axis=torch.tensor([0, 0]), positions=torch.tensor(3)),
+        ValueError,
+        r"the axes first",
+    ),
 }
 
 
@@ -385,3 +397,17 @@ def test_bad_table_input_is_named(changed, error, message):
     call = dict(positions=torch.arange(3), inv_freq=torch.ones(2)) | changed
     with pytest.raises(error, match=message):
         rotation_tables(**call)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(angles=torch.bfloat16), "angles must be float32 or float64, got torch.bfloat16"),
+        (dict(angles="float64"), "angles must be float32 or float64, got 'float64'"),
+        (dict(wide_tables=1), "wide_tables must be bool, got 1"),
+        (dict(wide_arithmetic=None), "wide_arithmetic must be bool, got None"),
+    ],
+)
+def test_a_bad_precision_is_named(settings, message):
+    with pytest.raises(TypeError, match=message):
+        Precision(**settings)
