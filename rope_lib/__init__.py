@@ -9,7 +9,8 @@ The modules stand in floors; each imports only from floors below it.
 ``reference``                             the slow float64 specification
 ``scaling``  ``rotation``  ``layout``     longer contexts; turning vectors; the two pairings
 ``families``                              how each family of models turns
-``config``                                reading a model's configuration
+``parameters``                            a configuration's rope parameters in one dictionary
+``config``                                what they mean: reading a model's configuration
 ``rotary``  ``encodings``                 the module for a model; its rivals
 ``attention``  ``decay``                  softmax attention with any encoding; scores by distance
 ``linear_attention``                      the other kind of attention

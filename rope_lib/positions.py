@@ -160,8 +160,8 @@ def grid_positions(
     Args:
         height, width: of the image, in patches.
         prefix: tokens before the patches (class token, registers). They get 0 and do not turn.
-        merge: Qwen-VL's vision towers take the patches by squares of ``merge x merge``, since each
-            square later becomes one token; 1 is plain reading order.
+        merge: vision towers from Qwen2-VL on take the patches by squares of ``merge x merge``,
+            since each square later becomes one token; 1 is plain reading order.
         device: where the result lives.
 
     Returns:

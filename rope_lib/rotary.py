@@ -272,6 +272,12 @@ class RotaryEmbedding(nn.Module):
             )
         if not self.signed and seen_any(positions, lambda numbers: numbers < 0):
             raise ValueError(f"positions must not be negative, got {positions.min().item()}")
+        limit = int(2 / torch.finfo(self.precision.angles).eps)  # beyond, neighbours are one number
+        if seen_any(positions, lambda numbers: numbers.double().abs() >= limit):
+            raise ValueError(
+                f"positions must be below {limit}, since angles in {self.precision.angles} "
+                f"cannot tell larger ones apart, got {positions.max().item()}"
+            )
 
     def _shape(self) -> tuple:
         """What decides which numbers of a turned head form a pair."""

@@ -47,8 +47,8 @@ MISTRAL = {
     "num_key_value_heads": 8, "max_position_embeddings": 32_768, "rope_theta": 10_000.0,
 }  # fmt: skip
 QWEN_25 = {
-    "model_type": "qwen2", "hidden_size": 3584, "num_attention_heads": 28, "use_sliding_window": False,
-    "max_position_embeddings": 32_768, "rope_theta": 1_000_000.0,
+    "model_type": "qwen2", "hidden_size": 3584, "num_attention_heads": 28,
+    "use_sliding_window": False, "max_position_embeddings": 32_768, "rope_theta": 1_000_000.0,
     "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 32_768, "type": "yarn"},
 }  # fmt: skip
 SHORT, LONG = [1.0 + i / 50 for i in range(48)], [1.0 + i for i in range(48)]
@@ -175,7 +175,7 @@ def test_gemma_3_scales_its_global_layers_only():
     local = read(GEMMA_3, layer_type="sliding_attention")
     assert (local.scaling, local.base) == (None, 10_000)
     assert read(GEMMA_3, layer_type="full_attention").scaling == scaling.Linear(8.0)
-    with pytest.raises(ValueError, match="layer_type must be one of .*full_attention.*got None"):
+    with pytest.raises(ValueError, match=r"layer_type must be one of .*full_attention.*got None"):
         read(GEMMA_3)
 
 
@@ -228,12 +228,9 @@ def changed(config, path, value):
 
 
 def assert_refused(config, how, *names):
-    try:
-        result = read(config, **how)
-    except (TypeError, ValueError) as error:
-        assert any(name in str(error) for name in names), f"none of {names} in: {error}"
-    else:
-        pytest.fail(f"read without a word: {config}, {how}, as {result}")
+    with pytest.raises((TypeError, ValueError)) as caught:
+        pytest.fail(f"read without a word: {config}, {how}, as {read(config, **how)}")
+    assert any(name in str(caught.value) for name in names), f"none of {names} in: {caught.value}"
 
 
 BAD_NUMBERS = [
@@ -322,8 +319,8 @@ NEEDED = [
     (LLAMA_31, ("rope_scaling", "high_freq_factor")), (DYNAMIC, ("rope_scaling", "factor")),
     (DYNAMIC, ("max_position_embeddings",)), (PHI_3, ("rope_scaling", "long_factor")),
     (PHI_3, ("rope_scaling", "short_factor")), (DEEPSEEK_V3, ("qk_rope_head_dim",)),
-    (CHATGLM_3, ("kv_channels",)), (GPT_J, ("n_embd",)), (GPT_J, ("n_head",)), (TOWER, ("embed_dim",)),
-    (MINIMAX, ("rotary_dim",)), (GPT_J, ("rotary_dim",)),
+    (CHATGLM_3, ("kv_channels",)), (GPT_J, ("n_embd",)), (GPT_J, ("n_head",)),
+    (TOWER, ("embed_dim",)), (MINIMAX, ("rotary_dim",)), (GPT_J, ("rotary_dim",)),
 ]  # fmt: skip
 
 
@@ -357,8 +354,9 @@ def test_unknown_keys_about_rotation_are_refused(key, config):
     assert_refused(beside, {}, key)
 
 
-STRAY = ["rope_tetha", "factors", "Factor", "orginal_max_position_embeddings", "beta", "attn_factor",
-         "head_dim", "rotary_dim", "rope_interleave", "low_freq", "short_factors", "sizes", "kind"]  # fmt: skip
+STRAY = ["rope_tetha", "factors", "Factor", "orginal_max_position_embeddings", "beta", "sizes",
+         "attn_factor", "head_dim", "rotary_dim", "rope_interleave", "low_freq", "short_factors",
+         "kind"]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", STRAY)
@@ -415,8 +413,9 @@ PLACES = {
         ("partial_rotary_factor",): 0.5, ("rope_parameters", "partial_rotary_factor"): 0.25,
         ("rope_scaling", "partial_rotary_factor"): 1.0,
     },
-    "rope_type": {("rope_parameters", "rope_type"): "linear", ("rope_scaling", "rope_type"): "dynamic",
-                  ("rope_parameters", "type"): "yarn", ("rope_scaling", "type"): "llama3"},
+    "rope_type": {("rope_parameters", "rope_type"): "linear",
+                  ("rope_scaling", "rope_type"): "dynamic", ("rope_parameters", "type"): "yarn",
+                  ("rope_scaling", "type"): "llama3"},
     "factor": {("rope_parameters", "factor"): 2.0, ("rope_scaling", "factor"): 4.0},
     "original_max_position_embeddings": {
         ("original_max_position_embeddings",): 64,
@@ -455,6 +454,15 @@ def test_two_places_that_disagree_are_refused(key, one, two):
             read(config)
 
 
+def sections(sizes):
+    return QWEN2_VL | {"rope_scaling": {"type": "mrope", "mrope_section": sizes}}
+
+
+def long(short_factor, long_factor):
+    factors = {"short_factor": short_factor, "long_factor": long_factor}
+    return PHI_3 | {"rope_scaling": {"type": "su", **factors}}
+
+
 ALIASES = [
     (NEOX | {"rope_theta": 5e5}, {}, "rotary_emb_base", "rope_theta"),
     (NEOX | {"partial_rotary_factor": 0.5}, {}, "rotary_pct", "partial_rotary_factor"),
@@ -462,8 +470,12 @@ ALIASES = [
     (NEOX | {"rope_parameters": {"partial_rotary_factor": 1}}, {}, "rotary_pct", "partial_rotary"),
     (MINIMAX | {"partial_rotary_factor": 0.25}, {}, "partial_rotary_factor", "rotary_dim"),
     (NESTED | {"rope_theta": 5e5}, FULL, "rope_theta", "rope_theta"),
-    (NESTED | {"rope_local_base_freq": 5e5}, {"layer_type": "sliding_attention"},
-     "rope_local_base_freq", "rope_theta"),
+    (
+        NESTED | {"rope_local_base_freq": 5e5},
+        {"layer_type": "sliding_attention"},
+        "rope_local_base_freq",
+        "rope_theta",
+    ),
     (NESTED | {"rope_scaling": {"type": "linear", "factor": 2.0}}, FULL, "rope_scaling", "factor"),
     (NESTED | {"rope_scaling": {"type": "yarn", "factor": 8.0}}, FULL, "rope_scaling", "rope_type"),
     (DEEPSEEK_V3 | {"partial_rotary_factor": 0.5}, {}, "partial_rotary_factor", "partial"),
@@ -483,13 +495,13 @@ ALIASES = [
     (GPT_J | {"rotary_dim": 63}, {}, "rotary_dim", "63"),
     (GPT_J | {"rotary_dim": 258}, {}, "rotary_dim", "258"),
     (TOWER | {"embed_dim": 96}, {}, "embed_dim", "6"),
-    (QWEN2_VL | {"rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 23]}}, {}, "mrope_section", "64"),
-    (QWEN2_VL | {"rope_scaling": {"type": "mrope", "mrope_section": [32, 32]}}, {}, "mrope_section", "3"),
-    (QWEN2_VL | {"rope_scaling": {"type": "mrope", "mrope_section": [-16, 40, 40]}}, {}, "mrope_section", "-16"),
-    (QWEN2_VL | {"rope_scaling": {"type": "mrope", "mrope_section": [16.0, 24, 24]}}, {}, "mrope_section", "16.0"),
-    (PHI_3 | {"rope_scaling": {"type": "su", "short_factor": SHORT, "long_factor": LONG[1:]}}, {}, "long_factor", "47"),
-    (PHI_3 | {"rope_scaling": {"type": "su", "short_factor": SHORT[1:], "long_factor": LONG[1:]}}, {}, "factor", "47"),
-    (PHI_3 | {"rope_scaling": {"type": "su", "short_factor": SHORT, "long_factor": ["1"] * 48}}, {}, "long_factor", "'1'"),
+    (sections([16, 24, 23]), {}, "mrope_section", "64"),
+    (sections([32, 32]), {}, "mrope_section", "3"),
+    (sections([-16, 40, 40]), {}, "mrope_section", "-16"),
+    (sections([16.0, 24, 24]), {}, "mrope_section", "16.0"),
+    (long(SHORT, LONG[1:]), {}, "long_factor", "47"),
+    (long(SHORT[1:], LONG[1:]), {}, "factor", "47"),
+    (long(SHORT, ["1"] * 48), {}, "long_factor", "'1'"),
     (CHATGLM_3 | {"rope_ratio": 50}, {}, "rope_ratio", "50"),
     (DEEPSEEK_V3 | {"rope_interleave": "false"}, {}, "rope_interleave", "'false'"),
     (MISTRAL | {"rope_scaling": {"type": "mystery"}}, {}, "rope_type", "'mystery'"),
@@ -497,7 +509,12 @@ ALIASES = [
     (MISTRAL | {"rope_scaling": {"type": "linear", "factor": 0.5}}, {}, "factor", "0.5"),
     (MISTRAL | {"rope_scaling": {"type": "ntk", "factor": 2.0}}, {}, "rope_type", "'ntk'"),
     (MISTRAL | {"model_type": "mistrall"}, {}, "model_type", "'mistrall'"),
-    (TOWER | {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, {}, "rope_type", "'linear'"),
+    (
+        TOWER | {"rope_parameters": {"rope_type": "linear", "factor": 2.0}},
+        {},
+        "rope_type",
+        "'linear'",
+    ),
     (NESTED | {"layer_types": "full_attention"}, FULL, "layer_types", "'full_attention'"),
     (NESTED | {"layer_types": [["full_attention"]]}, FULL, "layer_types", "full"),
     (NESTED | {"rope_parameters": {"rope_theta": 1e4}}, FULL, "rope_parameters", "full_attention"),
@@ -511,7 +528,7 @@ ALIASES = [
     (GEMMA_4 | {"per_layer_config": [512]}, FULL, "per_layer_config", "512"),
     ({"model_type": "mellum", "rope_theta": 1e4}, FULL, "rope_theta", "layers"),
     ({"model_type": "beam", "hidden_size": 128}, FULL, "full_attention", "turn"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("config", "how", "first", "second"), ALIASES, ids=range(len(ALIASES)))
@@ -581,3 +598,50 @@ def test_the_lengths_of_a_configuration():
         read(implied).tables(torch.arange(9))[0],
         read(MISTRAL | {"rope_theta": 1e6}).tables(torch.arange(9))[0],
     )
+
+
+def test_hunyuan_s_alpha():
+    """Its "dynamic" type with ``alpha`` is a fixed NTK factor; keys beside it have no effect."""
+    config = LLAMA_1 | {"model_type": "hunyuan_v1_dense", "max_position_embeddings": 64}
+    keys = {"type": "dynamic", "alpha": 1000.0, "factor": 1.0, "beta_fast": 32, "mscale": 1.0}
+    assert read(config | {"rope_scaling": keys}).scaling == scaling.NTK(1000.0)
+    for alpha in (0.5, True, "8", math.nan):
+        assert_refused(config | {"rope_scaling": keys | {"alpha": alpha}}, {}, "alpha")
+    assert_refused(MISTRAL | {"rope_scaling": keys}, {}, "alpha")
+
+
+def test_a_switch_is_no_number_and_a_number_no_switch():
+    falcon = {"model_type": "falcon", "hidden_size": 4544, "num_attention_heads": 71}
+    assert read(falcon | {"alibi": False}).head_dim == 64
+    assert_refused(falcon | {"alibi": 0}, {}, "alibi")
+    assert_refused(falcon | {"alibi": True}, {}, "alibi")
+    assert_refused(CHATGLM_3 | {"rope_ratio": True}, {}, "rope_ratio")
+    assert read(CHATGLM_3 | {"rope_ratio": 1}).base == 10_000
+
+
+def test_a_share_may_repeat_a_width_but_not_contradict_it():
+    """Some configurations of latent attention give the share of the whole head that is turned."""
+    latent = DEEPSEEK_V3 | {"qk_nope_head_dim": 192}
+    for share in (0.25, 1.0):
+        assert read(latent | {"partial_rotary_factor": share}).rotary_dim == 64
+    for share in (0.22, 0.28, 0.5):
+        assert_refused(latent | {"partial_rotary_factor": share}, {}, "partial_rotary_factor")
+    assert read(MINIMAX | {"partial_rotary_factor": 0.5}).rotary_dim == 64
+    assert_refused(MINIMAX | {"partial_rotary_factor": 0.47}, {}, "partial_rotary_factor")
+    assert read(NEOX | {"rotary_pct": 0.34}).rotary_dim == 32
+
+
+def test_a_layer_of_another_type_of_scaling_needs_no_share():
+    parameters = GEMMA_4["rope_parameters"] | {
+        "full_attention": {"rope_type": "default", "rope_theta": 5e5}
+    }
+    plain = read(GEMMA_4 | {"rope_parameters": parameters}, **FULL)
+    assert (plain.scaling, plain.base) == (None, 5e5)
+
+
+def test_old_names_and_zeros_that_stand_for_a_default():
+    zeros = DEEPSEEK_V3["rope_scaling"] | {"beta_fast": 0, "beta_slow": 0, "mscale": 0}
+    expected = scaling.YaRN(40, 4096, mscale=0, mscale_all_dim=1.0)
+    assert read(DEEPSEEK_V3 | {"rope_scaling": zeros}).scaling == expected
+    early = PHI_3 | {"rope_scaling": PHI_3["rope_scaling"] | {"type": "yarn"}}
+    assert facts(read(early)) == facts(read(PHI_3))

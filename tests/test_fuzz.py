@@ -227,7 +227,8 @@ def configs(draw):
     if kind == "llama3":
         parameters |= {"low_freq_factor": 1.0, "high_freq_factor": draw(st.floats(1.5, 32))}
     if kind == "yarn":
-        optional = {"beta_fast": st.sampled_from([16, 32, 48.0]), "beta_slow": st.sampled_from([1, 2]),
+        optional = {"beta_fast": st.sampled_from([16, 32, 48.0]),
+                    "beta_slow": st.sampled_from([1, 2]),
                     "attention_factor": st.sampled_from([0.9, 1.0, 1.3])}  # fmt: skip
         parameters |= draw(st.fixed_dictionaries({}, optional=optional))
     if kind == "longrope":

@@ -58,7 +58,7 @@ def test_a_table_has_no_layout(pairing):
     Here tables have one number a pair, the same for both pairings; any full-width one is refused.
     """
     rope = RotaryEmbedding(8, pairing=pairing)
-    cos, sin = rope.tables(torch.arange(3))
+    cos, _ = rope.tables(torch.arange(3))
     assert cos.shape == (3, 4)
     assert torch.equal(cos, RotaryEmbedding(8, pairing="half").tables(torch.arange(3))[0])
     for full in (torch.cat((cos, cos), dim=-1), cos.repeat_interleave(2, dim=-1)):
@@ -163,7 +163,7 @@ def test_nothing_is_remembered_from_one_call_to_the_next():
     """rotary-embedding-torch#11, equinox 0.13: caches that ignored offset, base or dtype."""
     rope = RotaryEmbedding(8, pairing="half")
     q = heads(2, 5, 8, dtype=torch.float64)
-    before = {key: value for key, value in vars(rope).items()}
+    before = dict(vars(rope))
     for dtype in (torch.bfloat16, torch.float64, torch.float32):
         for offset in (7, 0, 1000):
             for base in (10_000.0, 500.0):
@@ -186,7 +186,7 @@ def test_nothing_is_remembered_from_one_call_to_the_next():
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_in_place_marks_the_tensor_dirty(pairing, dtype):
-    """unsloth#5001, Liger#342: a backward pass that needs the old values must fail, not be wrong."""
+    """unsloth#5001, Liger#342: a backward pass that needs the old values fails, loudly."""
     tables = rotation_tables(torch.arange(3) + 1, inverse_frequencies(8))
     x = heads(3, 8, dtype=dtype)
     version = x._version
@@ -234,6 +234,16 @@ def test_positions_are_never_clamped_or_wrapped(kind):
     assert torch.equal(behind[1], -ahead[1])
 
 
+@pytest.mark.parametrize(("angles", "bits"), [(torch.float32, 24), (torch.float64, 53)])
+def test_positions_that_cannot_be_told_apart_are_refused(angles, bits):
+    """torchtune: positions out of range raise. Here the range ends where neighbours become one."""
+    rope = RotaryEmbedding(8, pairing="half", signed=True, precision=Precision(angles))
+    rope.tables(torch.tensor([2**bits - 1, 1 - 2**bits]))
+    for position in (2**bits, -(2**bits)):
+        with pytest.raises(ValueError, match=f"positions must be below {2**bits}"):
+            rope.tables(torch.tensor([0, position]))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_built_and_moved_from_the_meta_device(kind):
     """transformers#45902, transformers#48892: tables computed on "meta" were left empty."""
@@ -261,6 +271,8 @@ def test_more_than_2_to_the_31_elements(kind):
         positions = some_positions(rope, 2**21)
         assert q.numel() > 2**31
         assert [x.shape for x in rope(q, k, positions)] == [q.shape, k.shape]
+    if rope.precision.angles == torch.float32:
+        return  # whose positions end at 2**24: see the test of the range
     near, far = some_positions(rope, 4), some_positions(rope, 4) + 2**33
     assert not torch.allclose(rope.tables(near)[0][:, 0], rope.tables(far)[0][:, 0])
     exact = np.cos((2**33 + 1) * inverse_frequencies(8).numpy())
@@ -343,16 +355,18 @@ REFERENCES = [
     "transformers#48892",
     "fla#1082",
     "pytorch#125718",
-] + ["torchtune", "equinox 0.13"]
+    "torchtune",
+    "equinox 0.13",
+]
 
 
 def docstrings_of_tests():
     """The docstrings of all test functions and classes in this folder."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                if node.name.lower().startswith("test"):
-                    yield ast.get_docstring(node) or ""
+            is_named = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if is_named and node.name.lower().startswith("test"):
+                yield ast.get_docstring(node) or ""
 
 
 def test_every_reference_is_in_the_docstring_of_a_test():

@@ -302,8 +302,8 @@ def test_the_direction_and_the_place_of_the_turn(clockwise, rotated):
     q, positions = heads(3, 6), torch.tensor([1, 5, 9])
     turned, _ = rope(q, q, positions)
     start = 2 if rotated == "last" else 0
-    part = reference.rotate(q[:, start : start + 4].numpy(), (-positions if clockwise else positions)
-                            .numpy(), pairing="half")  # fmt: skip
+    signed = (-positions if clockwise else positions).numpy()
+    part = reference.rotate(q[:, start : start + 4].numpy(), signed, pairing="half")
     np.testing.assert_allclose(turned[:, start : start + 4].numpy(), part, atol=1e-12)
     still = slice(4, 6) if rotated == "first" else slice(0, 2)
     assert torch.equal(turned[:, still], q[:, still])

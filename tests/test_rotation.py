@@ -411,3 +411,12 @@ def test_bad_table_input_is_named(changed, error, message):
 def test_a_bad_precision_is_named(settings, message):
     with pytest.raises(TypeError, match=message):
         Precision(**settings)
+
+
+@pytest.mark.parametrize("amplitude", [0.5, 1.0, 1.5])
+def test_the_amplitude_multiplies_both_tables(amplitude):
+    positions, inv_freq = torch.arange(3), inverse_frequencies(8)
+    plain = rotation_tables(positions, inv_freq, torch.float64)
+    grown = rotation_tables(positions, inv_freq, torch.float64, amplitude=amplitude)
+    for one, other in zip(plain, grown, strict=True):
+        assert torch.equal(amplitude * one, other)

@@ -260,14 +260,14 @@ def test_up_to_the_original_length_dynamic_ntk_is_plain():
         (lambda: scaling.LongRoPE((1.0,), (1.0,), 1), "original_length must be at least 2, got 1"),
         (lambda: scaling.LongRoPE((1.0,), (1.0,), 8, attention_factor=-1.0), "attention_factor"),
         (lambda: scaling.YaRN(2.0, 8, mscale=float("nan")), "mscale must be finite"),
-        (lambda: scaling.YaRN(2.0, 8, mscale_all_dim=float("inf")), "mscale_all_dim must be finite"),
+        (lambda: scaling.YaRN(2.0, 8, mscale_all_dim=float("inf")), "mscale_all_dim must be fin"),
         (lambda: scaling.YaRN(2.0, 8, mscale=False), "mscale must be a real number, got False"),
-        (lambda: scaling.YaRN(2.0, 8, beta_fast=1e308), r"2 pi beta_fast\) must be finite and great"),
+        (lambda: scaling.YaRN(2.0, 8, beta_fast=1e308), r"2 pi beta_fast\) must be finite"),
         (lambda: scaling.YaRN(2.0, 8, beta_slow=5e-324), r"2 pi beta_slow\) must be finite"),
         (lambda: scaling.YaRN(2.0, 8, beta_slow=0.0), "beta_slow must be finite and greater"),
         (lambda: scaling.YaRN(2.0, 8, beta_fast=1.0, beta_slow=1.0), "beta_fast must be greater"),
         (lambda: scaling.YaRN(2.0, 10**30), "original_length must be at most"),
-        (lambda: scaling.NTK(1e200).inverse_frequencies(4, 1e4), "factor = 1e.200 leads to must be"),
+        (lambda: scaling.NTK(1e200).inverse_frequencies(4, 1e4), "factor = 1e.200 leads to must"),
         (lambda: scaling.NTK(2.0).inverse_frequencies(2, 1e4), "rotary_dim of at least 4, got 2"),
         (lambda: scaling.Llama3(2.0, 8, 0.0), "low_freq_factor must be finite and greater"),
         (lambda: scaling.Proportional(0.5, 0.5), "factor must be at least 1, got 0.5"),
@@ -288,3 +288,27 @@ def test_up_to_the_original_length_dynamic_ntk_is_plain():
 def test_a_wrong_value_is_refused_and_named(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_the_defaults_are_those_of_the_papers_and_releases():
+    """YaRN: arXiv 2309.00071, section 3.2 (alpha 1, beta 32); Llama 3.1: bands at 1 and 4."""
+    assert scaling.YaRN(8.0, 64) == scaling.YaRN(
+        8.0, 64, beta_fast=32.0, beta_slow=1.0, attention_factor=None, mscale=None,
+        mscale_all_dim=None, truncate=True,
+    )  # fmt: skip
+    assert scaling.Llama3(8.0, 64) == scaling.Llama3(8.0, 64, 1.0, 4.0)
+    assert scaling.Proportional(0.5) == scaling.Proportional(0.5, 1.0)
+    assert scaling.LongRoPE((1.0,), (2.0,), 64) == scaling.LongRoPE((1.0,), (2.0,), 64, 1.0, None)
+    assert scaling.Rescaled((2.0,)).amplitude == 1
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5, 2.0, 40.0])
+def test_the_amplitude_of_yarn(factor):
+    """One tenth of the logarithm, plus 1; a ratio of two where DeepSeek's keys are both given."""
+    tenth = 0.1 * math.log(factor)
+    assert scaling.YaRN(factor, 64).amplitude == pytest.approx(1 + tenth, rel=1e-15)
+    assert scaling.YaRN(factor, 64, mscale=0.5).amplitude == pytest.approx(1 + tenth)
+    assert scaling.YaRN(factor, 64, mscale_all_dim=0.5).amplitude == pytest.approx(1 + tenth)
+    both = scaling.YaRN(factor, 64, mscale=0.5, mscale_all_dim=0.25).amplitude
+    assert both == pytest.approx((1 + 0.5 * tenth) / (1 + 0.25 * tenth))
+    assert scaling.YaRN(factor, 64, attention_factor=0.7, mscale=0.5).amplitude == 0.7
