@@ -122,6 +122,9 @@ class YaRN:
     A pair that makes more than ``beta_fast`` turns within ``original_length`` tokens keeps its
     speed, one that makes fewer than ``beta_slow`` is slowed by ``factor``.
 
+    DeepSeek's attention also multiplies its scores by ``(0.1 mscale_all_dim ln(factor) + 1) ** 2``.
+    That happens outside of the rotation and is not part of this value.
+
     Args:
         factor: how many times the context grows.
         original_length: tokens of the context that the model was trained on.
