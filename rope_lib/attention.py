@@ -15,7 +15,9 @@ from .checks import (
     require_tensor,
 )
 
-Encoding = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Pair = tuple[torch.Tensor, torch.Tensor]
+Pair = tuple[torch.Tensor, torch.Tensor]
+EncodingLike = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Pair]
 
 
 def attention_weights(
@@ -64,7 +66,7 @@ def attention(
     k: torch.Tensor,
     v: torch.Tensor,
     *,
-    encoding: Encoding | None = None,
+    encoding: EncodingLike | None = None,
     positions: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
     causal: bool = False,
@@ -95,7 +97,7 @@ def attention(
 
 
 def _encode(
-    q: torch.Tensor, k: torch.Tensor, encoding: Encoding | None, positions: torch.Tensor | None
+    q: torch.Tensor, k: torch.Tensor, encoding: EncodingLike | None, positions: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Queries, keys and bias as ``encoding`` makes them; see :func:`attention`."""
     if encoding is None:

@@ -4,6 +4,7 @@
 :class:`rope_lib.rotary.RotaryEmbedding`, with what :mod:`rope_lib.families` knows of the model.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from .checks import (
     require_positive,
 )
 from .families import MODELS, Model
-from .parameters import ORIGINAL_LENGTH, OUTSIDE, Parameters, collect, config_of_text
+from .parameters import ORIGINAL_LENGTH, OUTSIDE, Parameters, collect, config_of_text, without_nulls
 from .rotation import EXACT
 
 # Keys of rope parameters: allowed with any type, and with each type (needed ones first).
@@ -47,6 +48,7 @@ def read_config(config: Any, *, layer_type: str | None = None, shipped: bool = F
     require_instance("shipped", shipped, bool)
     config = config_of_text(config)
     model = _model(config)
+    config = without_nulls(config, model)
     parameters = collect(config, model, layer_type)
     kind = _kind(parameters, model)
     head_dim = _head_dim(parameters, config, model, layer_type)
@@ -80,16 +82,25 @@ def _model(config: dict) -> Model:
     if kind == "chatglm" and require_instance(two_streams, config.get(two_streams, False), bool):
         kind = "chatglm-6b"
     if kind not in MODELS:
-        raise ValueError(
-            f"model_type {kind!r} is not known; known are {', '.join(sorted(MODELS))}. Build a "
-            "RotaryEmbedding from its own arguments instead"
-        )
+        raise ValueError(_unknown_type(kind, config))
     model = MODELS[kind]
     for key, (needed, default) in model.needs.items():
-        value = config.get(key, default)
+        value = config.get(key)
+        value = default if value is None else value
         if value != needed or isinstance(value, bool) != isinstance(needed, bool):
             raise ValueError(f"{key} must be {needed!r} for {kind} to be read, got {value!r}")
     return model
+
+
+def _unknown_type(kind: str | None, config: Mapping) -> str:
+    """What to say of a model type that is not known: the nearest names, and known parts."""
+    near = difflib.get_close_matches(str(kind), MODELS, n=5) or sorted(MODELS)
+    parts = [
+        name for name, part in config.items()
+        if isinstance(part, Mapping) and ("text_config" in part or part.get("model_type") in MODELS)
+    ]  # fmt: skip
+    advice = f"give its {' or '.join(parts)}" if parts else "build a RotaryEmbedding by hand"
+    return f"model_type {kind!r} is not known; known are {', '.join(near)}. Otherwise {advice}"
 
 
 def _kind(parameters: Parameters, model: Model) -> str:
@@ -101,6 +112,8 @@ def _kind(parameters: Parameters, model: Model) -> str:
         kind = "dynamic with alpha"
     if kind not in _TYPES:
         raise ValueError(f"rope_type must be one of {', '.join(_TYPES)}, got {kind!r}")
+    if model.kinds is not None and kind not in model.kinds:
+        raise ValueError(f"rope_type must be one of {model.kinds} for this model, got {kind!r}")
     if model.family.axes in _TOWERS and kind not in ("default", "axial"):
         raise ValueError(f"rope_type must be 'default' or 'axial' for this model, got {kind!r}")
     allowed = {*_ALWAYS, *_TYPES[kind][0], *_TYPES[kind][1]}
@@ -161,8 +174,6 @@ def _rotary_dim(
     parameters: Parameters, config: dict, head_dim: int, model: Model, kind: str
 ) -> int:
     """How many numbers of a head are turned."""
-    if "rotary_dim" in model.keys and config.get("rotary_dim", 1) is None:
-        raise ValueError("rotary_dim must be a number for this model type, got None")
     name = "partial_rotary_factor"
     share = require_fraction(name, parameters.get(name, model.fraction))
     if kind == "proportional":  # all pairs count, though some stand still

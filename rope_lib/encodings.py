@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from .checks import (
+    FLOATS,
     fits_rows,
     require_count,
+    require_dtype,
     require_even,
     require_float_tensor,
     require_instance,
@@ -20,7 +22,7 @@ from .checks import (
     require_same_device,
     seen_any,
 )
-from .frequencies import _float64_device, inverse_frequencies
+from .frequencies import float64_device, inverse_frequencies
 from .rotation import rotation_tables
 
 
@@ -106,7 +108,7 @@ class Sinusoidal(_Label):
             TypeError, ValueError: as in :func:`rope_lib.rotation.rotation_tables`.
         """
         require_positions("positions", positions)
-        device = _float64_device(positions.device)
+        device = float64_device(positions.device)
         inv_freq = inverse_frequencies(self.width, self.base, device=device)
         cos, sin = rotation_tables(positions, inv_freq, dtype)
         return torch.stack((sin, cos), dim=-1).flatten(-2)
@@ -149,6 +151,8 @@ class Learned(_Label):
                 f"positions must lie between 0 and {last}, the last of the table; got "
                 f"{positions.min().item()} to {positions.max().item()}"
             )
+        if dtype is not None:
+            require_dtype("dtype", dtype, FLOATS)
         return self.table(positions.long()).to(dtype or self.table.weight.dtype)
 
 
@@ -193,7 +197,7 @@ class T5Bias(Encoding):
 
     def bucket(self, distance: torch.Tensor) -> torch.Tensor:
         """Which bucket a distance falls into; key position minus query position, integers."""
-        _require_whole("distance", distance)
+        distance = _require_whole("distance", distance).long()  # since |-128| has no int8
         exact, first = self._exact(), 0
         sided = self.buckets // 2 if self.bidirectional else self.buckets
         if self.bidirectional:

@@ -2,8 +2,8 @@
 
 A :class:`Family` is a value that names the few things in which rotations differ. A :class:`Model`
 is a family with the defaults of one model type, for what its ``config.json`` may leave out.
-``MODELS`` holds one for each model type. Every entry is compared with transformers 5.23 in the
-tests, but for ChatGLM, whose code was never part of it.
+``MODELS`` holds one for each model type. The tests compare them with transformers 5.23, but for
+ChatGLM, whose code was never part of it.
 """
 
 from collections.abc import Mapping
@@ -89,6 +89,8 @@ class Model:
         keys: its own keys, and what each means in ``rope_parameters``
             (``full_attention.rope_theta`` for one layer type); empty for a key without effect.
         needs: keys that must have this value for the model to turn at all, and their defaults.
+        kinds: the only types of scaling that its code has; None for all.
+        still: types of layers that do not turn, in a model whose other layers turn alike.
     """
 
     family: Family
@@ -103,6 +105,8 @@ class Model:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, tuple] = field(default_factory=dict)
+    kinds: tuple[str, ...] | None = None
+    still: tuple[str, ...] = ()
 
 
 def _llama3(factor: float, length: int = 8192, low: float = 1.0, high: float = 4.0) -> dict:
@@ -140,7 +144,10 @@ _MODERNBERT = {"global_rope_theta": "full_attention.rope_theta",
 _OLMO_3 = {"rope_theta": "full_attention.rope_theta sliding_attention.rope_theta",
            "rope_scaling": "full_attention"}  # fmt: skip
 _CONFORMER = {"keys": {"rotary_embedding_base": "rope_theta"},
-              "needs": {"position_embeddings_type": ("rotary", "relative")}}  # fmt: skip
+              "needs": {"position_embeddings_type": ("rotary", "relative")},
+              "kinds": ("default",)}  # fmt: skip
+_FULL = ("full_attention",)
+_PLAIN = ("default",)
 _MLA = {"width": "qk_rope_head_dim"}
 _GPT_OSS = _yarn(32.0, 4096, truncate=False)
 _INTERLEAVE = {"rope_interleave": "rope_interleave"}
@@ -148,15 +155,17 @@ _VISION = ("hidden_size", "num_heads")
 
 # Half-split, whole heads: the commonest kind, by default base and default width of a head.
 _add("""arcee aria_text chameleon deepseek_ocr2_encoder deepseek_ocr2_text diffllama doge dots1 esmc
-     eurobert exaone4 exaone_moe falcon_h1 gradium_phonon_tts granite granite4_vision_text
+     eurobert falcon_h1 gradium_phonon_tts granite granite4_vision_text
      granite_docling_text granite_swa granitemoe granitemoe_swa granitemoeshared hyperclovax idefics
      jais2 kyutai_speech_to_text lasr_encoder llama mimi mimi_encoder mimi_decoder ministral mistral
      moshi olmoe pocket_tts pocket_tts_audio_tokenizer pocket_tts_audio_tokenizer_encoder
      pocket_tts_audio_tokenizer_decoder qwen2 qwen2_moe qwen3_moe starcoder2 unlimited_ocr_text
      voxtral_realtime_text""", LLAMA)  # fmt: skip
-_add("""afmoe dia_decoder dia_encoder flint hrm_text kolibri1
+_add("""dia_decoder dia_encoder hrm_text
      muse_glimmer_text qwen3 qwen3_omni_moe_talker_code_predictor seed_oss""",
      LLAMA, head_dim=128)  # fmt: skip
+_add("exaone4 exaone_moe", LLAMA, still=_FULL)
+_add("afmoe flint kolibri1", LLAMA, head_dim=128, still=_FULL)
 _add("neucodec qwen2_5_omni_dit voxtral_realtime_encoder xcodec2", LLAMA, head_dim=64)
 _add("gemma gemma2 t5_gemma_module vaultgemma", LLAMA, head_dim=256)
 _add("timesfm2_5", LLAMA, head_dim=80)
@@ -169,7 +178,8 @@ _add("higgs_audio_v2", LLAMA, base=500_000.0, head_dim=128,
      parameters=_llama3(32.0, 1024, 0.125, 0.5))  # fmt: skip
 _add("muse_glimmer_assistant", LLAMA, base=500_000.0, head_dim=128)
 _add("muse_spark_text", LLAMA, base=500_000.0, head_dim=64)
-_add("emu3_text_model lfm2 lfm2_moe minimax mixtral", LLAMA, base=1e6)
+_add("emu3_text_model minimax mixtral", LLAMA, base=1e6)
+_add("lfm2 lfm2_moe", LLAMA, base=1e6, keys={"theta": "rope_theta", "rope_theta": "rope_theta"})
 _add("cwm", LLAMA, base=1e6, head_dim=128, parameters=_llama3(16.0))
 _add("ministral3", LLAMA, base=1e6, head_dim=128,
      parameters=_yarn(16.0, 16_384, mscale=1.0, mscale_all_dim=1.0))  # fmt: skip
@@ -192,11 +202,13 @@ _add("minicpm3 hy_v4", LLAMA, **_MLA)
 
 # Half-split, part of a head.
 _add("""dots3_note_audio_encoder glm4_moe glmasr_encoder nemotron nemotron3_5_transcribe_asr_audio
-     nemotron3_5_transcribe_word_timestamp persimmon phi recurrent_gemma""",
+     nemotron3_5_transcribe_word_timestamp persimmon phi""",
      LLAMA, partial=True, fraction=0.5)  # fmt: skip
+_add("recurrent_gemma", LLAMA, partial=True, fraction=0.5, kinds=_PLAIN)
 _add("stablelm", LLAMA, partial=True, fraction=0.25)
 _add("qwen3_next", LLAMA, partial=True, fraction=0.25, head_dim=256)
-_add("nemotron3_diarization_audio phi3 phi4_multimodal", LLAMA, partial=True)
+_add("nemotron3_diarization_audio", LLAMA, partial=True)
+_add("phi3 phi4_multimodal", LLAMA, partial=True, kinds=("default", "longrope"))
 _add("bamba", LLAMA, fraction=0.5)
 _add("gpt_neox", LLAMA, partial=True, fraction=0.25, keys=_NEOX)
 _add("gpt_neox_japanese", LLAMA, partial=True, keys=_NEOX)
@@ -228,14 +240,16 @@ _add("beam", OLMO, head_dim=128,
      layers={"sliding_attention": {"rope_theta": 10_000.0}, "full_attention": None})  # fmt: skip
 _add("lfm3", OLMO, head_dim=128,
      layers=_layers(1e6, rope_type="proportional", partial_rotary_factor=0.5))  # fmt: skip
-_add("esm", ESM, needs={"position_embedding_type": ("rotary", "absolute")})
+_add("esm", ESM, kinds=_PLAIN,
+     needs={"position_embedding_type": ("rotary", "absolute")})  # fmt: skip
 _add("evolla", ESM, base=500_000.0)
 _add("modernbert modernbert-decoder", ESM, layers=_layers(160_000.0), keys=_MODERNBERT)
 _add("nanochat", NANOCHAT)
 
 # Interleaved.
 _add("gptj codegen", GPT_J, per_head=("n_embd", "n_head"), keys={"rotary_dim": "rotary_dim"},
-     parameters={"rotary_dim": 64}, needs={"rotary": (True, True)})  # fmt: skip
+     parameters={"rotary_dim": 64}, kinds=_PLAIN,
+     needs={"rotary": (True, True), "rope_theta": (10_000.0, 10_000.0)})  # fmt: skip
 _add("glm glm4", GPT_J, partial=True, fraction=0.5, head_dim=128)
 # ChatGLM2-32k divides positions by rope_ratio, ChatGLM3 and GLM-4 multiply the base: not guessed.
 _add("chatglm", CHATGLM_2, fraction=0.5, width="kv_channels", keys={"original_rope": ""},
@@ -249,12 +263,13 @@ _add("pe_audio_encoder pe_audio_video_encoder pe_video_encoder", GPT_J, base=20_
 _add("blt_patcher", GPT_J)
 _add("blt_local_encoder blt_local_decoder blt_global_transformer", GPT_J, base=500_000.0)
 _add("cohere", COHERE, base=500_000.0)
-_add("cohere2", COHERE)
-_add("cohere2_moe", COHERE, head_dim=128)
+_add("cohere2", COHERE, still=_FULL)
+_add("cohere2_moe", COHERE, head_dim=128, still=_FULL)
 _add("llama4_text ernie4_5", LLAMA_4, base=500_000.0, head_dim=128)
 _add("ernie4_5_moe", LLAMA_4, base=500_000.0)
 _add("deepseek_v2", LLAMA_4, **_MLA)
-_add("roformer", ROFORMER, needs={"rotary_value": (False, False)})
+_add("roformer", ROFORMER, kinds=_PLAIN,
+     needs={"rotary_value": (False, False), "rope_theta": (10_000.0, 10_000.0)})  # fmt: skip
 _add("deepseek_v3 axk1 glm4_moe_lite youtu", DEEPSEEK_V3, keys=_INTERLEAVE, **_MLA)
 _add("mistral4", DEEPSEEK_V3, keys=_INTERLEAVE,
      parameters=_yarn(128.0, 8192, mscale=1.0, mscale_all_dim=1.0), **_MLA)  # fmt: skip
@@ -283,7 +298,8 @@ _add("qwen3_vl_text", QWEN3_VL, base=500_000.0, head_dim=128, sections=(24, 20, 
 _add("qwen3_vl_moe_text", QWEN3_VL, base=500_000.0, sections=(24, 20, 20))
 _add("qwen3_omni_moe_text", QWEN3_VL, base=1e6, sections=(24, 20, 20))
 _add("qwen3_omni_moe_talker_text", QWEN3_VL, sections=(24, 20, 20))
-_add("cosmos3_edge_text", QWEN3_VL, base=1e8, head_dim=128, sections=(24, 20, 20))
+_add("cosmos3_edge_text", QWEN3_VL, base=1e8, head_dim=128, sections=(24, 20, 20),
+     kinds=_PLAIN)  # fmt: skip
 _add("qwen3_5_text qwen3_5_moe_text", QWEN3_VL, partial=True, fraction=0.25, head_dim=256,
      sections=(11, 11, 10))  # fmt: skip
 _add("qwen4_exp_text", QWEN3_VL, partial=True, head_dim=256, sections=(11, 11, 10))
@@ -302,6 +318,6 @@ _add("pixtral", PIXTRAL)
 _add("step3p5_vision", STEP_VISION)
 _add("inkling2_vision", INKLING)
 _add("kimi_k25_vision", KIMI_VISION)
-_add("ernie4_5_vl_moe_text", ERNIE_VL, base=500_000.0, sections=(22, 22, 20))
+_add("ernie4_5_vl_moe_text", ERNIE_VL, base=500_000.0, sections=(22, 22, 20), kinds=_PLAIN)
 _add("neomme", NEOMME, partial=True, head_dim=64, layers=_layers(1e6, partial_rotary_factor=0.25))
 _add("gemma4_vision", GEMMA_4_VISION, base=100.0, head_dim=64)

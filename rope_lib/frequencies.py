@@ -68,7 +68,7 @@ def inverse_frequencies(
     return 1.0 / tokens_per_radian(rotary_dim, base, dtype=dtype, device=device)
 
 
-def _float64_device(device: torch.device) -> torch.device:
+def float64_device(device: torch.device) -> torch.device:
     """Where angles are formed: on ``device``, but on the CPU for Apple's GPUs, without float64."""
     return torch.device("cpu") if device.type == "mps" else device
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import elu
 
 from .attention import (
-    Encoding,
+    EncodingLike,
     _allowed_pairs,
     _encode,
     _require_fitting_scores,
@@ -26,7 +26,7 @@ def linear_attention(
     k: torch.Tensor,
     v: torch.Tensor,
     *,
-    encoding: Encoding | None = None,
+    encoding: EncodingLike | None = None,
     positions: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
     causal: bool = False,

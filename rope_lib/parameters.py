@@ -25,13 +25,15 @@ _ABOUT_ROTATION = re.compile(r"rope|rot[ao]|rot_|thet|teta|freq|yarn|ntk|mscale|
 _STANDARD = {"rope_theta", "partial_rotary_factor", "rope_scaling", "rope_parameters"}
 _NO_ROTATION = {
     "no_rope_layers", "no_rope_layer_interval", "layer_rope_theta", "memory_attention_rope_dropout",
-    "rope_deltas", "qk_rope_head_dim",
+    "rope_deltas", "qk_rope_head_dim", "moe_layer_freq", "frequency_penalty",
 }  # fmt: skip
 
 #: Keys that stand outside of rope parameters only, and are read as if they stood within.
 OUTSIDE = {"head_dim", "rotary_dim", "rope_interleave"}
 #: What configurations call the length that a model was trained on, in tokens.
 ORIGINAL_LENGTH = "original_max_position_embeddings"
+# Types of layers that have no queries and keys.
+_NO_ATTENTION = {"conv", "linear_attention", "mamba", "recurrent", "moe"}
 _OLD_NAMES = {"su": "longrope", "mrope": "default"}
 
 
@@ -99,7 +101,7 @@ class Parameters(dict):
 
 
 def config_of_text(config: Any, name: str = "config") -> dict:
-    """The configuration of the part that reads text, without empty keys that mean a default."""
+    """The configuration of the part that reads text, as a dictionary."""
     if hasattr(config, "to_dict"):
         config = config.to_dict()
     if not isinstance(config, Mapping):
@@ -113,7 +115,22 @@ def config_of_text(config: Any, name: str = "config") -> dict:
                     "give the part that you mean"
                 )
         return text
-    return {k: value for k, value in config.items() if value is not None or k == "rotary_dim"}
+    return dict(config)
+
+
+def without_nulls(config: dict, model: Model) -> dict:
+    """The configuration without empty keys. They stand for defaults.
+
+    Raises:
+        ValueError: a key is empty, and models read that otherwise than a key that is missing.
+    """
+    meant = {key for key, meaning in model.keys.items() if meaning} - _STANDARD
+    meant |= {"head_dim"} if model.head_dim is not None else set()
+    meant |= {"partial_rotary_factor"} if model.fraction != 1 else set()
+    for key in sorted(meant & set(config)):
+        if config[key] is None:
+            raise ValueError(f"{key} must be given or left out for this model type, got None")
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def _keys_about_rotation(config: Mapping) -> set:
@@ -151,6 +168,10 @@ def _fill(parameters: Parameters, default: Mapping) -> None:
 def _refuse_unknown_keys(config: dict, model: Model) -> None:
     known = _STANDARD | _NO_ROTATION | set(model.keys) | set(model.needs)
     unknown = sorted(_keys_about_rotation(config) - known)
+    unknown = [key for key in unknown if not _is_harmless(key, config[key], model)]
+    for key in _keys_about_rotation(config.get("attn_config", {})):
+        if config["attn_config"][key] is not None:  # DBRX: read by some versions, not by others
+            raise ValueError(f"attn_config has {key!r}, which is not read here")
     if unknown:
         raise ValueError(
             f"config has {unknown[0]!r} = {config[unknown[0]]!r}, which is not known for "
@@ -158,11 +179,28 @@ def _refuse_unknown_keys(config: dict, model: Model) -> None:
         )
 
 
+def _is_harmless(key: str, value: Any, model: Model) -> bool:
+    """Whether a key that is unknown here says no more than what holds anyway."""
+    return {
+        "use_mrope": value is False,
+        "rope_interleaved": value is (model.family.pairing == "interleaved"),
+        "rotary_interleaved": value is (model.family.pairing == "interleaved"),
+        "rotary_pct": value == 1 == model.fraction,
+        "rotary_percent": value == 1 == model.fraction,
+        "rotary_scaling_factor": value == 1,
+    }.get(key, False)
+
+
 def _of_layer(config: dict, model: Model, layer_type: str | None) -> Mapping:
     """The ``rope_parameters`` for one type of layer, as they stand."""
     new = config.get("rope_parameters", {})
     nested = _is_nested(new)
     kinds = _layer_types(config, model, new if nested else {})
+    if layer_type in model.still:
+        raise ValueError(
+            f"layers of type {layer_type!r} do not turn in {config['model_type']}, unless it has "
+            "no sliding layers at all: then leave layer_type out"
+        )
     if layer_type not in kinds:
         raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}")
     if (model.layers and new and not nested) or (nested and layer_type not in new):
@@ -198,7 +236,8 @@ def _layer_types(config: dict, model: Model, nested: Mapping) -> list:
         raise ValueError(f"rope_parameters has {stray[0]!r}, which is no type of layer here")
     if model.layers or nested:
         return sorted({*model.layers, *nested})
-    return [None, *dict.fromkeys(named)]
+    alike = named or ("full_attention", "sliding_attention")
+    return [None, *(name for name in dict.fromkeys(alike) if name not in _NO_ATTENTION)]
 
 
 def _agree_with_key(
@@ -206,6 +245,9 @@ def _agree_with_key(
 ) -> None:
     """Take in one key from the top of the configuration, if it means anything for this layer."""
     if key not in model.keys:
+        if key == "rope_theta" and "rope_theta" in model.keys.values():
+            own = next(name for name, meaning in model.keys.items() if meaning == key)
+            raise ValueError(f"rope_theta = {value!r} is called {own!r} in this model type")
         if model.layers and key in ("rope_theta", "rope_scaling"):
             raise ValueError(f"{key} = {value!r} does not say for which type of layers it is")
         if key == "rope_scaling":

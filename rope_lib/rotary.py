@@ -21,7 +21,7 @@ from .checks import (
     seen_any,
 )
 from .config import read_config
-from .frequencies import _float64_device, inverse_frequencies
+from .frequencies import float64_device, inverse_frequencies
 from .layout import to_half, to_interleaved
 from .rotation import EXACT, Precision, rotate, rotation_tables
 from .scaling import Scaling
@@ -79,6 +79,7 @@ class RotaryEmbedding(nn.Module):
         self.precision = require_instance("precision", precision, Precision)
         self.clockwise = require_instance("clockwise", clockwise, bool)
         self.signed = require_instance("signed", signed, bool)
+        self.length: int | None = None  # of the longest text, where for_length has given it
         if axes is not None and 2 * len(axes.axis) != self.rotary_dim:
             raise ValueError(
                 f"axes must share out {self.rotary_dim // 2} pairs, half of rotary_dim, "
@@ -148,7 +149,7 @@ class RotaryEmbedding(nn.Module):
                 ``rotate(..., inverse=True)``.)
         """
         self._require_positions(positions)
-        device = _float64_device(positions.device)
+        device = float64_device(positions.device)
         return rotation_tables(
             positions,
             self._inverse_frequencies(device),
@@ -161,19 +162,20 @@ class RotaryEmbedding(nn.Module):
     @property
     def amplitude(self) -> float:
         """The number that cosines and sines are multiplied by; 1 unless the scaling has another."""
-        return 1.0 if self.scaling is None else self.scaling.amplitude
+        scaling = self._fixed_scaling()
+        return 1.0 if scaling is None else scaling.amplitude
 
     def for_length(self, tokens: int) -> "RotaryEmbedding":
         """A copy for texts of at most ``tokens`` tokens, cache and all that is still to come.
 
         Needed where the scaling depends on the length (dynamic NTK, LongRoPE): every query and key
-        of one text must be turned by the same frequencies. Otherwise a plain copy.
+        of one text must be turned by the same frequencies. The copy refuses positions beyond. For
+        other scalings it is a plain copy. Call it outside of compiled code.
         """
         require_count("tokens", tokens)
         fixed = copy.deepcopy(self)
         if hasattr(self.scaling, "at_length"):
-            fixed.scaling = self.scaling.at_length(tokens)
-        fixed._inverse_frequencies(torch.device("cpu"))  # raises for a scaling that cannot fit
+            fixed.length = int(tokens)
         return fixed
 
     def rerotate(
@@ -207,7 +209,7 @@ class RotaryEmbedding(nn.Module):
         for rope, positions in ((self, old_positions), (to, new_positions)):
             rope._require_positions(positions)
             _require_a_position_each("k", k, positions if rope.axes is None else positions[0])
-        work = _float64_device(k.device)
+        work = float64_device(k.device)
         old_cos, old_sin = self.tables(old_positions.to(work), torch.float64)
         new_cos, new_sin = to.tables(new_positions.to(work), torch.float64)
         grown = self.amplitude**2  # the product of two tables; what is wanted is their ratio
@@ -216,17 +218,22 @@ class RotaryEmbedding(nn.Module):
         wide = torch.promote_types(k.dtype, torch.float32)
         return self._rotate(k, cos.to(k.device, wide), sin.to(k.device, wide), self.output_pairing)
 
+    def _fixed_scaling(self) -> Scaling | None:
+        """The scaling, at the length that was given where it depends on one."""
+        if not hasattr(self.scaling, "at_length"):
+            return self.scaling
+        if self.length is None:
+            raise ValueError(
+                f"{type(self.scaling).__name__} depends on the length of the text: call "
+                "for_length(tokens) with the longest length that the cache will reach"
+            )
+        return self.scaling.at_length(self.length)
+
     def _inverse_frequencies(self, device: torch.device) -> torch.Tensor:
         """Radians per token of each pair, ``(rotary_dim / 2,)``."""
         width = self.rotary_dim if self.axes is None else self.axes.width
-        frequencies = inverse_frequencies
-        if self.scaling is not None:
-            if hasattr(self.scaling, "at_length"):
-                raise ValueError(
-                    f"{type(self.scaling).__name__} depends on the length of the text: call "
-                    "for_length(tokens) with the longest length that the cache will reach"
-                )
-            frequencies = self.scaling.inverse_frequencies
+        scaling = self._fixed_scaling()
+        frequencies = inverse_frequencies if scaling is None else scaling.inverse_frequencies
         ladder = frequencies(width, self.base, dtype=self.precision.angles, device=device)
         if self.axes is None:
             return ladder
@@ -273,11 +280,12 @@ class RotaryEmbedding(nn.Module):
         if not self.signed and seen_any(positions, lambda numbers: numbers < 0):
             raise ValueError(f"positions must not be negative, got {positions.min().item()}")
         limit = int(2 / torch.finfo(self.precision.angles).eps)  # beyond, neighbours are one number
+        why = f"angles in {self.precision.angles} cannot tell larger ones apart"
+        if self.length is not None and self.length < limit:
+            limit, why = self.length, "for_length gave that length"
         if seen_any(positions, lambda numbers: numbers.double().abs() >= limit):
-            raise ValueError(
-                f"positions must be below {limit}, since angles in {self.precision.angles} "
-                f"cannot tell larger ones apart, got {positions.max().item()}"
-            )
+            largest = positions.double().abs().max().item()
+            raise ValueError(f"positions must be below {limit}, since {why}; got {largest:.0f}")
 
     def _shape(self) -> tuple:
         """What decides which numbers of a turned head form a pair."""
@@ -289,7 +297,8 @@ class RotaryEmbedding(nn.Module):
         words = [f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}"]
         words += [f"rotary_dim={self.rotary_dim}"]
         usual = {"rotated": "first", "scaling": None, "axes": None, "clockwise": False,
-                 "output_pairing": self.pairing, "precision": EXACT, "signed": False}  # fmt: skip
+                 "output_pairing": self.pairing, "precision": EXACT, "signed": False,
+                 "length": None}  # fmt: skip
         words += [f"{k}={getattr(self, k)!r}" for k, v in usual.items() if getattr(self, k) != v]
         return ", ".join(words)
 

@@ -24,9 +24,7 @@ from .checks import (
     require_tensor,
     seen_any,
 )
-from .frequencies import _float64_device
-
-_LOW_PRECISION = (torch.float16, torch.bfloat16)
+from .frequencies import float64_device
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def rotation_tables(
     require_positive("amplitude", amplitude)
     if axis is not None:
         _require_axis(axis, positions, inv_freq)
-    work = _float64_device(positions.device)
+    work = float64_device(positions.device)
     placed = positions.to(work, angles)
     placed = placed.unsqueeze(-1) if axis is None else placed[axis.to(work)].movedim(0, -1)
     turned = placed * inv_freq.to(work, angles)
@@ -213,12 +211,12 @@ def _require_tabulable(
 ) -> None:
     require_positions("positions", positions)
     require_float_tensor("inv_freq", inv_freq)
-    if inv_freq.dtype in _LOW_PRECISION:
+    if inv_freq.dtype not in WIDE_FLOATS:
         raise TypeError(f"inv_freq must be float32 or float64, got {inv_freq.dtype}")
     if inv_freq.ndim != 1:
         raise ValueError(f"inv_freq must have one dimension, got shape {tuple(inv_freq.shape)}")
     require_finite("inv_freq", inv_freq)
-    if inv_freq.device != _float64_device(positions.device):
+    if inv_freq.device != float64_device(positions.device):
         require_same_device("inv_freq", inv_freq, "positions", positions)
     if dtype not in FLOATS:
         raise TypeError(f"dtype must be a 16, 32 or 64-bit float dtype, got {dtype}")

@@ -150,9 +150,9 @@ class YaRN:
         require_factor("factor", self.factor)
         require_count("original_length", self.original_length)
         require_positive("beta_slow", self.beta_slow)
-        if require_positive("beta_fast", self.beta_fast) <= self.beta_slow:
+        if require_positive("beta_fast", self.beta_fast) < self.beta_slow:
             raise ValueError(
-                f"beta_fast must be greater than beta_slow = {self.beta_slow}, got {self.beta_fast}"
+                f"beta_fast must be at least beta_slow = {self.beta_slow}, got {self.beta_fast}"
             )
         if self.attention_factor is not None:
             require_positive("attention_factor", self.attention_factor)

@@ -521,7 +521,7 @@ ALIASES = [
     (NESTED, {}, "layer_type", "None"),
     (NESTED, {"layer_type": "global"}, "layer_type", "'global'"),
     (NESTED, {"layer_type": ["full_attention"]}, "layer_type", "full"),
-    (MISTRAL, {"layer_type": "full_attention"}, "layer_type", "full"),
+    (MISTRAL, {"layer_type": "chunked_attention"}, "layer_type", "chunked"),
     (MISTRAL, {"shipped": "no"}, "shipped", "'no'"),
     (GEMMA_4 | {"per_layer_config": {"one": {"head_dim": 512}}}, FULL, "per_layer_config", "'one'"),
     (GEMMA_4 | {"per_layer_config": {"1": {"head_dim": 7.5}}}, FULL, "per_layer_config", "7.5"),
@@ -645,3 +645,64 @@ def test_old_names_and_zeros_that_stand_for_a_default():
     assert read(DEEPSEEK_V3 | {"rope_scaling": zeros}).scaling == expected
     early = PHI_3 | {"rope_scaling": PHI_3["rope_scaling"] | {"type": "yarn"}}
     assert facts(read(early)) == facts(read(PHI_3))
+
+
+HEADS = {"hidden_size": 512, "num_attention_heads": 8}
+COHERE_2 = {
+    "model_type": "cohere2",
+    **HEADS,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
+LFM_2 = {"model_type": "lfm2", **HEADS, "layer_types": ["conv", "full_attention"]}
+GLM = {"model_type": "glm4", **HEADS}
+LINEAR = {"type": "linear", "factor": 4.0}
+DBRX = {"model_type": "dbrx", "d_model": 512, "n_heads": 8, "max_seq_len": 2048}
+
+
+@pytest.mark.parametrize(
+    ("config", "layer_type", "words"),
+    [
+        (COHERE_2, "full_attention", "full_attention' do not turn in cohere2"),
+        ({"model_type": "exaone4", **HEADS}, "full_attention", "do not turn in exaone4"),
+        (LFM_2, "conv", "layer_type must be one of .None, 'full_attention'"),
+        (GPT_J | {"rope_scaling": LINEAR}, None, "rope_type must be one of .'default',. for this"),
+        (GPT_J | {"rope_theta": 500_000}, None, "rope_theta must be 10000"),
+        ({"model_type": "roformer", **HEADS, "rope_theta": 1e6}, None, "rope_theta must be 10000"),
+        ({"model_type": "phi3", **HEADS, "rope_scaling": LINEAR}, None, "rope_type must be one of"),
+        ({"model_type": "gpt_neox", **HEADS, "rope_theta": 1e6}, None, "called 'rotary_emb_base'"),
+        (DBRX | {"attn_config": {"rope_theta": 500_000}}, None, "attn_config has 'rope_theta'"),
+        ({"model_type": "ernie4_5", **HEADS, "head_dim": None}, None, "head_dim must be given or"),
+        (GLM | {"partial_rotary_factor": None}, None, "partial_rotary_factor must be given or"),
+        ({"model_type": "qwen2", **HEADS, "use_mrope": True}, None, "'use_mrope' = True"),
+        ({"model_type": "llama", **HEADS, "rope_interleaved": True}, None, "'rope_interleaved'"),
+        ({"model_type": "stablelm", **HEADS, "rotary_pct": 1.0}, None, "'rotary_pct' = 1.0"),
+        (LFM_2 | {"theta": 1e6, "rope_theta": 1e4}, None, "rope_theta"),
+        ({"model_type": "mistrall"}, None, "known are mistral, "),
+        ({"model_type": "qwen2_5_omni", "thinker_config": {"text_config": HEADS}}, None,
+         "give its thinker_config"),
+    ],
+)  # fmt: skip
+def test_what_a_models_code_reads_otherwise_is_refused(config, layer_type, words):
+    with pytest.raises(ValueError, match=words):
+        RotaryEmbedding.from_config(config, layer_type=layer_type)
+
+
+@pytest.mark.parametrize(
+    ("config", "harmless"),
+    [
+        (DEEPSEEK_V3, {"moe_layer_freq": 1, "frequency_penalty": None}),
+        (QWEN_25, {"use_mrope": False}),
+        (MISTRAL, {"rope_interleaved": False, "rotary_pct": 1.0, "rotary_scaling_factor": 1.0}),
+        (LFM_2, {"theta": 1_000_000.0, "rope_theta": 1_000_000.0}),
+        (DBRX, {"attn_config": {"kv_n_heads": 8, "rope_theta": None}}),
+    ],
+)
+def test_keys_that_say_what_holds_anyway_are_let_pass(config, harmless):
+    with_them = RotaryEmbedding.from_config(config | harmless)
+    assert str(with_them) == str(RotaryEmbedding.from_config(config))
+
+
+def test_a_dictionary_may_be_asked_for_a_type_of_layer_as_its_object_may():
+    plain = RotaryEmbedding.from_config(MISTRAL)
+    for layer_type in ("full_attention", "sliding_attention"):
+        assert str(RotaryEmbedding.from_config(MISTRAL, layer_type=layer_type)) == str(plain)

@@ -396,3 +396,16 @@ FOUR = torch.arange(4)
 def test_bad_calls_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_narrow_integers_fall_into_the_same_buckets(dtype, bidirectional):
+    encoding = T5Bias(2, bidirectional=bidirectional)
+    distance = torch.tensor([0, 3, 127] if dtype == torch.uint8 else [-128, -3, 0, 3, 127])
+    assert torch.equal(encoding.bucket(distance.to(dtype)), encoding.bucket(distance))
+
+
+def test_labels_are_floats():
+    with pytest.raises(TypeError, match=r"dtype must be float16 or .*, got torch.int64"):
+        Learned(4, 8).vectors(torch.arange(3), torch.int64)

@@ -209,7 +209,7 @@ class TestScalingsThatDependOnTheLength:
             torch.testing.assert_close(torch.cat(many, dim=-2), one, rtol=0, atol=1e-13)
 
     def test_one_row_cannot_change_another(self, ours):
-        rope = RotaryEmbedding(8, pairing="half", scaling=ours).for_length(8)
+        rope = RotaryEmbedding(8, pairing="half", scaling=ours).for_length(2000)
         q = self.heads(4)
         near, far = torch.arange(4).repeat(2, 1), torch.arange(4).repeat(2, 1)
         far[1] += 1000
@@ -230,6 +230,37 @@ class TestScalingsThatDependOnTheLength:
         rope.for_length(99)
         assert rope.scaling == ours
 
+    def test_it_can_be_asked_again_for_another_length(self, ours):
+        rope = RotaryEmbedding(8, pairing="half", scaling=ours)
+        direct, again = rope.for_length(64), rope.for_length(8).for_length(64)
+        assert str(direct) == str(again)
+        positions = torch.arange(20)
+        assert torch.equal(direct.tables(positions)[0], again.tables(positions)[0])
+
+    def test_positions_beyond_the_length_are_refused(self, ours):
+        rope = RotaryEmbedding(8, pairing="half", scaling=ours).for_length(20)
+        rope.tables(torch.tensor([19]))
+        with pytest.raises(ValueError, match="positions must be below 20, since for_length"):
+            rope.tables(torch.tensor([0, 20]))
+
+    def test_the_amplitude_waits_for_the_length_too(self, ours):
+        with pytest.raises(ValueError, match="depends on the length"):
+            _ = RotaryEmbedding(8, pairing="half", scaling=ours).amplitude
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_ramp_of_no_width_is_that_of_transformers(dtype):
+    """Kimi-K2 ships `beta_fast = beta_slow = 1`."""
+    expected = theirs(64, 50_000.0, rope_type="yarn", factor=32.0, beta_fast=1.0, beta_slow=1.0,
+                      original_max_position_embeddings=4096)  # fmt: skip
+    ours = scaling.YaRN(32.0, 4096, beta_fast=1.0, beta_slow=1.0)
+    torch.testing.assert_close(
+        ours.inverse_frequencies(64, 50_000.0, dtype=dtype),
+        expected[0].to(dtype),
+        rtol=1e-5,
+        atol=0,
+    )
+
 
 def test_up_to_the_original_length_dynamic_ntk_is_plain():
     plain = inverse_frequencies(8)
@@ -248,7 +279,7 @@ def test_up_to_the_original_length_dynamic_ntk_is_plain():
         (lambda: scaling.DynamicNTK(2.0, 0), "original_length must be at least 1, got 0"),
         (lambda: scaling.DynamicNTK(2.0, 8).at_length(0), "tokens must be at least 1"),
         (lambda: scaling.YaRN(2.0, 8.5), "original_length must be an integer"),
-        (lambda: scaling.YaRN(2.0, 8, beta_fast=1, beta_slow=2), "beta_fast must be greater than"),
+        (lambda: scaling.YaRN(2.0, 8, beta_fast=1, beta_slow=2), "beta_fast must be at least"),
         (lambda: scaling.YaRN(2.0, 8, attention_factor=0.0), "attention_factor must be finite"),
         (lambda: scaling.YaRN(2.0, 8, truncate=1), "truncate must be bool, got 1"),
         (lambda: scaling.YaRN(2.0, 8, mscale=-1.0), "mscale"),
@@ -265,7 +296,6 @@ def test_up_to_the_original_length_dynamic_ntk_is_plain():
         (lambda: scaling.YaRN(2.0, 8, beta_fast=1e308), r"2 pi beta_fast\) must be finite"),
         (lambda: scaling.YaRN(2.0, 8, beta_slow=5e-324), r"2 pi beta_slow\) must be finite"),
         (lambda: scaling.YaRN(2.0, 8, beta_slow=0.0), "beta_slow must be finite and greater"),
-        (lambda: scaling.YaRN(2.0, 8, beta_fast=1.0, beta_slow=1.0), "beta_fast must be greater"),
         (lambda: scaling.YaRN(2.0, 10**30), "original_length must be at most"),
         (lambda: scaling.NTK(1e200).inverse_frequencies(4, 1e4), "factor = 1e.200 leads to must"),
         (lambda: scaling.NTK(2.0).inverse_frequencies(2, 1e4), "rotary_dim of at least 4, got 2"),
