@@ -160,7 +160,7 @@ def _rows_and_columns_then_time(sizes: Sequence[int]) -> Axes:
     return Axes(axis, tuple(range(len(axis))), 2 * len(axis))
 
 
-#: By the names that families use; the first six take ``rotary_dim``, the others the ``sizes``.
+#: By the names that families use. Models that have sections give their sizes, others rotary_dim.
 SHARED_OUT: dict[str, Callable[..., Axes]] = {
     "axial": axial,
     "axial, columns first": _columns_first,

@@ -36,8 +36,6 @@ _TYPES = {
     "llama3": (("factor", "low_freq_factor", "high_freq_factor", ORIGINAL_LENGTH), ()),
     "proportional": ((), ("factor",)),
 }  # fmt: skip
-_TOWERS = ("axial", "axial, columns first", "alternating", "alternating ladders", "blocks")
-_AXIAL = (*_TOWERS, "alternating in place")
 
 
 def read_config(config: Any, *, layer_type: str | None = None, shipped: bool = False) -> dict:
@@ -114,8 +112,6 @@ def _kind(parameters: Parameters, model: Model) -> str:
         raise ValueError(f"rope_type must be one of {', '.join(_TYPES)}, got {kind!r}")
     if model.kinds is not None and kind not in model.kinds:
         raise ValueError(f"rope_type must be one of {model.kinds} for this model, got {kind!r}")
-    if model.family.axes in _TOWERS and kind not in ("default", "axial"):
-        raise ValueError(f"rope_type must be 'default' or 'axial' for this model, got {kind!r}")
     allowed = {*_ALWAYS, *_TYPES[kind][0], *_TYPES[kind][1]}
     unknown = sorted(set(parameters) - allowed - OUTSIDE - {ORIGINAL_LENGTH})
     if unknown:
@@ -201,7 +197,7 @@ def _rotary_dim(
 
 def _require_turnable(rotary_dim: int, head_dim: int, model: Model) -> None:
     """Refuse a width that pairs, or axes with equal shares of them, cannot be made of."""
-    least = 4 if model.family.axes in _AXIAL else 2
+    least = 4 if model.family.axes and not model.sections else 2
     if not 0 < rotary_dim <= head_dim or rotary_dim % least:
         keys = {model.width, *model.per_head, *model.keys, "partial_rotary_factor", "rotary_dim"}
         raise ValueError(
@@ -273,7 +269,7 @@ def _axes(parameters: Parameters, model: Model, rotary_dim: int) -> axes.Axes | 
     interleaved = kind == "interleaved sections"
     if parameters.get("mrope_interleaved", interleaved) != interleaved:
         raise ValueError(f"mrope_interleaved must be {interleaved} for this model type")
-    if kind in (None, *_AXIAL):
+    if not model.sections:
         if "mrope_section" in parameters:
             raise ValueError("mrope_section has no meaning for this model type")
         return None if kind is None else axes.SHARED_OUT[kind](rotary_dim)

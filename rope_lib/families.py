@@ -148,6 +148,7 @@ _CONFORMER = {"keys": {"rotary_embedding_base": "rope_theta"},
               "kinds": ("default",)}  # fmt: skip
 _FULL = ("full_attention",)
 _PLAIN = ("default",)
+_TOWER = ("default", "axial")
 _MLA = {"width": "qk_rope_head_dim"}
 _GPT_OSS = _yarn(32.0, 4096, truncate=False)
 _INTERLEAVE = {"rope_interleave": "rope_interleave"}
@@ -286,7 +287,7 @@ _add("deepseek_v4", DEEPSEEK_V4, partial=True, fraction=0.125, head_dim=512,
            "rope_scaling": "compress", "qk_rope_head_dim": "rotary_dim"})  # fmt: skip
 
 # Positions with several axes.
-_add("chatglm-6b", CHATGLM_6B, keys={"position_encoding_2d": ""})
+_add("chatglm-6b", CHATGLM_6B, kinds=_TOWER, keys={"position_encoding_2d": ""})
 _add("qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text qwen2_5_omni_text",
      QWEN2_VL, base=1e6, sections=(16, 24, 24))  # fmt: skip
 _add("qwen2_5_omni_talker", QWEN2_VL, base=1e6, head_dim=128, sections=(16, 24, 24))
@@ -306,18 +307,18 @@ _add("qwen4_exp_text", QWEN3_VL, partial=True, head_dim=256, sections=(11, 11, 1
 _add("""cohere_compass_vision ernie4_5_vl_moe_vision exaone4_5_vision glm4v_moe_vision glm4v_vision
      glm5_next_vision glm_ocr_vision qwen2_5_omni_vision_encoder qwen2_5_vl_vision
      qwen3_5_moe_vision qwen3_5_vision qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision
-     qwen3_vl_vision qwen4_exp_vision""", QWEN_VISION, per_head=_VISION)  # fmt: skip
-_add("qwen2_vl_vision", QWEN_VISION, per_head=("embed_dim", "num_heads"))
+     qwen3_vl_vision qwen4_exp_vision""", QWEN_VISION, kinds=_TOWER, per_head=_VISION)  # fmt: skip
+_add("qwen2_vl_vision", QWEN_VISION, kinds=_TOWER, per_head=("embed_dim", "num_heads"))
 _add("dots3_note_vision_encoder mlcd_vision_model paddleocr_vl_vision video_llama_3_vision",
-     QWEN_VISION)  # fmt: skip
-_add("lfm3_vl_vision", QWEN_VISION, base=1e6)
-_add("muse_glimmer_vision muse_spark_vision", MUSE_VISION)
-_add("sam3_vit_model llama4_vision_model", SAM)
-_add("dinov3_vit eomt_dinov3 sapiens2", DINOV3, base=100.0)
-_add("pixtral", PIXTRAL)
-_add("step3p5_vision", STEP_VISION)
-_add("inkling2_vision", INKLING)
-_add("kimi_k25_vision", KIMI_VISION)
+     QWEN_VISION, kinds=_TOWER)  # fmt: skip
+_add("lfm3_vl_vision", QWEN_VISION, kinds=_TOWER, base=1e6)
+_add("muse_glimmer_vision muse_spark_vision", MUSE_VISION, kinds=_TOWER)
+_add("sam3_vit_model llama4_vision_model", SAM, kinds=_TOWER)
+_add("dinov3_vit eomt_dinov3 sapiens2", DINOV3, kinds=_TOWER, base=100.0)
+_add("pixtral", PIXTRAL, kinds=_TOWER)
+_add("step3p5_vision", STEP_VISION, kinds=_TOWER)
+_add("inkling2_vision", INKLING, kinds=_TOWER)
+_add("kimi_k25_vision", KIMI_VISION, kinds=_TOWER)
 _add("ernie4_5_vl_moe_text", ERNIE_VL, base=500_000.0, sections=(22, 22, 20), kinds=_PLAIN)
 _add("neomme", NEOMME, partial=True, head_dim=64, layers=_layers(1e6, partial_rotary_factor=0.25))
-_add("gemma4_vision", GEMMA_4_VISION, base=100.0, head_dim=64)
+_add("gemma4_vision", GEMMA_4_VISION, kinds=_TOWER, base=100.0, head_dim=64)
