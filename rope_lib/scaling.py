@@ -1,8 +1,9 @@
 """Longer contexts: changing the frequencies that a model was trained with.
 
-Each scaling is a small value with two things to give: ``inverse_frequencies(rotary_dim, base)``,
-and ``amplitude``, a number that cosines and sines are multiplied by (so that scores grow by its
-square; configs call it the attention factor).
+Each scaling is a small value with two things to give. ``inverse_frequencies(rotary_dim, base)``
+takes ``dtype`` and ``device`` as :func:`rope_lib.frequencies.inverse_frequencies` does. The
+``amplitude`` is a number that cosines and sines are multiplied by, so that scores grow by its
+square; configs call it the attention factor.
 
 Two scalings depend on how long the text is. They hold no frequencies of their own: call
 ``at_length(tokens)`` with the longest length that the cache will reach, and use what it returns for
