@@ -182,6 +182,17 @@ def fits_rows(positions: tuple, rows: tuple) -> bool:
     )
 
 
+def require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor) -> None:
+    """Raise a ``ValueError`` unless ``positions`` fit the rows of ``x`` and share its device."""
+    require_same_device("positions", positions, name, x)
+    if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
+        raise ValueError(
+            f"positions must have shape ({x.shape[-2]},), or {x.ndim - 1} dimensions, such as "
+            f"(batch, 1, seq) by positions[:, None, :], to fit {name} of shape {tuple(x.shape)}; "
+            f"got {tuple(positions.shape)}"
+        )
+
+
 def seen_any(value: torch.Tensor, bad: Callable[[torch.Tensor], torch.Tensor]) -> bool:
     """Whether ``bad`` is seen to hold for a number of ``value``.
 

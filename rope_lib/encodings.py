@@ -11,7 +11,7 @@ from torch import nn
 
 from .checks import (
     FLOATS,
-    fits_rows,
+    require_a_position_each,
     require_count,
     require_dtype,
     require_even,
@@ -67,13 +67,12 @@ class _Label(Encoding):
     def _add(self, name: str, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         require_float_tensor(name, x, dims=2)
         require_positions("positions", positions)
-        require_same_device("positions", positions, name, x)
         if x.shape[-1] != self.width:
             raise ValueError(
                 f"{name} must have width = {self.width} as its last dimension, "
                 f"got shape {tuple(x.shape)}"
             )
-        _require_rows(name, positions, x)
+        require_a_position_each(name, x, positions)
         wide = torch.promote_types(x.dtype, torch.float32)  # 16-bit sums are rounded once
         return (x + self.vectors(positions, wide)).to(x.dtype)
 
@@ -294,15 +293,6 @@ def _distances(positions_q: torch.Tensor, positions_k: torch.Tensor) -> torch.Te
     signed = (p if p.is_floating_point() else p.long() for p in (positions_q, positions_k))
     query, key = signed
     return key[..., None, :] - query[..., :, None]
-
-
-def _require_rows(name: str, positions: torch.Tensor, x: torch.Tensor) -> None:
-    if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
-        raise ValueError(
-            f"positions must have shape ({x.shape[-2]},) or {x.ndim - 1} dimensions, such as "
-            f"(batch, 1, seq), to fit {name} of shape {tuple(x.shape)}; got "
-            f"{tuple(positions.shape)}"
-        )
 
 
 def _require_whole(name: str, value: torch.Tensor) -> torch.Tensor:

@@ -9,14 +9,13 @@ from torch import nn
 from .axes import Axes
 from .checks import (
     PAIRINGS,
-    fits_rows,
+    require_a_position_each,
     require_choice,
     require_count,
     require_float_tensor,
     require_instance,
     require_positive,
     require_rotary_dim,
-    require_same_device,
     require_tensor,
     seen_any,
 )
@@ -129,7 +128,7 @@ class RotaryEmbedding(nn.Module):
         rows = positions if self.axes is None else positions[0]
         for name, x in (("q", q), ("k", k)):
             self._require_heads(name, x)
-            _require_a_position_each(name, x, rows)
+            require_a_position_each(name, x, rows)
         dtype = torch.promote_types(q.dtype, k.dtype)
         if self.precision.wide_tables:
             dtype = torch.promote_types(dtype, torch.float32)
@@ -208,7 +207,7 @@ class RotaryEmbedding(nn.Module):
         self._require_heads("k", k)
         for rope, positions in ((self, old_positions), (to, new_positions)):
             rope._require_positions(positions)
-            _require_a_position_each("k", k, positions if rope.axes is None else positions[0])
+            require_a_position_each("k", k, positions if rope.axes is None else positions[0])
         work = float64_device(k.device)
         old_cos, old_sin = self.tables(old_positions.to(work), torch.float64)
         new_cos, new_sin = to.tables(new_positions.to(work), torch.float64)
@@ -307,13 +306,3 @@ def _in_blocks(x: torch.Tensor, blocks: int, dims: int) -> torch.Tensor:
     """The last dimension cut into blocks, with as many dimensions in front as a head has."""
     x = x.reshape((1,) * (dims - x.ndim) + tuple(x.shape))
     return x.unflatten(-1, (blocks, -1))
-
-
-def _require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor) -> None:
-    require_same_device("positions", positions, name, x)
-    if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
-        raise ValueError(
-            f"positions must have shape ({x.shape[-2]},), or {x.ndim - 1} dimensions such as "
-            f"positions[:, None, :] for rows of their own, to fit {name} of shape "
-            f"{tuple(x.shape)}; got {tuple(positions.shape)}"
-        )
