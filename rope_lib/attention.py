@@ -16,7 +16,6 @@ from .checks import (
 )
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-Pair = tuple[torch.Tensor, torch.Tensor]
 EncodingLike = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Pair]
 
 
@@ -92,14 +91,17 @@ def attention(
             a value for each key is missing.
     """
     _require_values(q, k, v)
-    q, k, bias = _encode(q, k, encoding, positions)
+    q, k, bias = encode(q, k, encoding, positions)
     return attention_weights(q, k, bias=bias, mask=mask, causal=causal) @ v
 
 
-def _encode(
+def encode(
     q: torch.Tensor, k: torch.Tensor, encoding: EncodingLike | None, positions: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Queries, keys and bias as ``encoding`` makes them; see :func:`attention`."""
+    """What ``encoding`` makes of queries and keys, and the bias it adds or None.
+
+    Arguments and errors are those of :func:`attention`.
+    """
     if encoding is None:
         if positions is not None:
             raise ValueError("positions were given, but encoding is None and would ignore them")

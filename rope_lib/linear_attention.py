@@ -1,9 +1,11 @@
 """Linear attention: weights that are products of features, so that sums can be kept, not pairs.
 
-Softmax attention weighs a key by ``exp(q . k)``; here the weight is ``f(q) . f(k)`` with the
-features ``f(x) = elu(x) + 1``, all above 0. The sum over keys of ``(f(q) . f(k)) v`` is then
-``f(q)`` times one small matrix, the sum of all ``f(k) v^T``, however many keys there are.
+Softmax attention weighs a key by ``exp(q . k)``; here the weight is ``f(q) . f(k)`` with features
+``f(x)`` that are all above 0. The sum over keys of ``(f(q) . f(k)) v`` is then ``f(q)`` times one
+small matrix, the sum of all ``f(k) v^T``, however many keys there are.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import elu
@@ -11,14 +13,67 @@ from torch.nn.functional import elu
 from .attention import (
     EncodingLike,
     _allowed_pairs,
-    _encode,
     _require_fitting_scores,
     _require_queries_and_keys,
     _require_values,
+    encode,
 )
-from .checks import require_choice
+from .checks import require_choice, require_count, require_float_tensor
 
 PLACES = ("numerator", "both", "inputs")
+
+
+def elu_plus_one(x: torch.Tensor) -> torch.Tensor:
+    """``elu(x) + 1``, above 0 everywhere; as many features as ``x`` has numbers.
+
+    Source: Katharopoulos et al. (arXiv 2006.16236), equation 7.
+    """
+    return elu(x) + 1
+
+
+class FavorFeatures:
+    """Random features whose products estimate ``exp(q . k / sqrt(head_dim))``, as in Performer.
+
+    ``f(x) = exp(w . y - |y|^2 / 2) / sqrt(features)`` with ``y = x / head_dim ** 0.25``, one number
+    for each row ``w``. The rows are normal and, ``head_dim`` at a time, at right angles, which
+    makes the estimate less noisy. They are drawn once, from ``seed``, and stay.
+
+    Args:
+        head_dim: of queries and keys.
+        features: how many numbers ``f(x)`` has; even, if it is to be turned.
+        seed: of the rows.
+
+    Raises:
+        TypeError, ValueError: sizes that are not positive integers; when called, another head_dim.
+
+    Source: Choromanski et al. (arXiv 2009.14794), FAVOR+.
+    """
+
+    def __init__(self, head_dim: int, features: int, *, seed: int = 0):
+        self.head_dim = require_count("head_dim", head_dim)
+        self.features = require_count("features", features)
+        generator = torch.Generator().manual_seed(seed)
+        blocks = []
+        for _ in range(-(-features // head_dim)):
+            square = torch.randn(head_dim, head_dim, generator=generator, dtype=torch.float64)
+            lengths = torch.randn(head_dim, head_dim, generator=generator, dtype=torch.float64)
+            turn, signs = torch.linalg.qr(square)  # with these signs all directions are alike
+            turn = turn * signs.diagonal().sign()
+            blocks.append(turn * lengths.norm(dim=-1, keepdim=True))
+        self.rows = torch.cat(blocks)[:features]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """``(..., seq, head_dim)`` to ``(..., seq, features)``, above 0."""
+        require_float_tensor("x", x, dims=2)
+        if x.shape[-1] != self.head_dim:
+            raise ValueError(
+                f"x must have head_dim = {self.head_dim} as its last dimension, "
+                f"got shape {tuple(x.shape)}"
+            )
+        y = x * self.head_dim**-0.25
+        powers = y @ self.rows.to(y).T - y.square().sum(dim=-1, keepdim=True) / 2
+        # A little more than 0, so that a query far from every row still looks somewhere.
+        return (powers.exp() + 1e-6) * self.features**-0.5
 
 
 def linear_attention(
@@ -30,6 +85,7 @@ def linear_attention(
     positions: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
     causal: bool = False,
+    features: Callable[[torch.Tensor], torch.Tensor] = elu_plus_one,
     place: str | None = None,
 ) -> torch.Tensor:
     """Weighted mean of the values, in time that grows with the length and not with its square.
@@ -39,6 +95,9 @@ def linear_attention(
 
     Args:
         q, k, v, encoding, positions, mask, causal: as in :func:`rope_lib.attention.attention`.
+        features: maps ``(..., seq, head_dim)`` to ``(..., seq, any number)``, all of it above 0;
+            :func:`elu_plus_one`, or :class:`FavorFeatures`. An encoding that turns features must
+            fit their number.
         place: where the encoding acts. ``"numerator"`` turns the features, but only where they
             weigh values: the weights may then be negative and need not sum to 1. ``"both"`` turns
             them in the sum that is divided by as well, which may then come close to 0.
@@ -60,12 +119,12 @@ def linear_attention(
         place = "inputs" if hasattr(encoding, "vectors") else "numerator"
     require_choice("place", place, PLACES)
     if place == "inputs":
-        q, k, bias = _encode(q, k, encoding, positions)
+        q, k, bias = encode(q, k, encoding, positions)
     wide = torch.promote_types(q.dtype, torch.float32)  # 16-bit sums are rounded once
-    q, k, values = elu(q.to(wide)) + 1, elu(k.to(wide)) + 1, v.to(wide)
+    q, k, values = features(q.to(wide)), features(k.to(wide)), v.to(wide)
     turned_q, turned_k = q, k
     if place != "inputs":
-        turned_q, turned_k, bias = _encode(q, k, encoding, positions)
+        turned_q, turned_k, bias = encode(q, k, encoding, positions)
     if place == "both":
         q, k = turned_q, turned_k
     above = _weighted_sum(turned_q, turned_k, values, bias, mask, causal)

@@ -1,0 +1,224 @@
+"""What all experiments share: a command line, many runs at once, resumption, and the result file.
+
+An experiment is a list of runs. A run is a dictionary of plain settings with a ``name``; its result
+is a dictionary too. Each finished run is stored at once, so a command that was interrupted goes on
+where it stopped when it is given again.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+import rope_lib
+
+HERE = Path(__file__).resolve().parent
+CPU = Path("/proc/cpuinfo")
+
+
+@dataclass
+class Place:
+    """Where a run is worked on: its device, the folder of its files, and who counts its steps."""
+
+    device: torch.device
+    folder: Path
+    tick: Callable[[int], object] = lambda steps: None
+
+    @property
+    def rank(self) -> int:
+        return dist.get_rank() if dist.is_initialized() else 0
+
+    @property
+    def world(self) -> int:
+        return dist.get_world_size() if dist.is_initialized() else 1
+
+
+Work = Callable[[dict, Place], dict]
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that every experiment has."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    made.add_argument("--jobs", type=int, default=1, help="runs side by side, one thread each")
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    made.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON")
+    made.add_argument(
+        "--work", type=Path, default=HERE / "work", help="folder of finished runs and weights"
+    )
+    return made
+
+
+def run_all(name: str, args: argparse.Namespace, runs: list[dict], work: Work) -> dict:
+    """Do every run that is not stored yet; write and return ``results/name.json``.
+
+    Under ``torchrun`` all processes share each run. Otherwise ``args.jobs`` runs go side by side.
+
+    Raises:
+        SystemExit: a stored run has other settings; several jobs under ``torchrun``.
+    """
+    folder = args.work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [run for run in runs if _stored(folder, run) is None]
+    device = _join(args)
+    with tqdm(
+        total=sum(run.get("steps", 1) for run in todo),
+        unit="step",
+        smoothing=0.05,
+        disable=int(os.environ.get("RANK", 0)) > 0,
+    ) as bar:
+        if args.jobs == 1:
+            for run in todo:
+                _do(run, work, Place(device, folder, bar.update))
+        elif todo:
+            _do_side_by_side(todo, work, device, folder, args.jobs, bar)
+    if dist.is_initialized():
+        dist.barrier()
+    return _write(name, args, [_stored(folder, run) for run in runs])
+
+
+def _join(args: argparse.Namespace) -> torch.device:
+    """The device of this process, after it has met the others if ``torchrun`` started several."""
+    device = torch.device(args.device)
+    if args.jobs > 1:
+        torch.set_num_threads(1)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return device
+    if args.jobs > 1:
+        raise SystemExit("--jobs must be 1 under torchrun, where all processes share each run")
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def _do_side_by_side(
+    todo: list[dict], work: Work, device: torch.device, folder: Path, jobs: int, bar: tqdm
+) -> None:
+    """The runs in processes of their own; the first error stops what has not begun."""
+    context = multiprocessing.get_context("spawn")
+    steps = context.Value("q", 0)
+    with ProcessPoolExecutor(jobs, context, _begin, (steps,)) as pool:
+        waiting = {pool.submit(_do_alone, run, work, device, folder) for run in todo}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                bar.update(steps.value - bar.n)
+                for future in done:
+                    future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _begin(steps) -> None:
+    """In a new process: one thread, and a counter that the others share."""
+    global _steps
+    _steps = steps
+    torch.set_num_threads(1)
+
+
+def _do_alone(run: dict, work: Work, device: torch.device, folder: Path) -> None:
+    def tick(steps: int) -> None:
+        with _steps.get_lock():
+            _steps.value += steps
+
+    _do(run, work, Place(device, folder, tick))
+
+
+def _do(run: dict, work: Work, place: Place) -> None:
+    """One run, stored as soon as it is finished."""
+    start = time.perf_counter()
+    result = work(run, place)
+    if place.rank == 0:
+        seconds = round(time.perf_counter() - start, 1)
+        stored = {**run, **result, "seconds": seconds, "provenance": provenance(place.device)}
+        write_json(place.folder / f"{run['name']}.json", stored)
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def _stored(folder: Path, run: dict) -> dict | None:
+    """The finished run, or None."""
+    path = folder / f"{run['name']}.json"
+    if not path.exists():
+        return None
+    stored = json.loads(path.read_text("utf-8"))
+    other = {key: stored.get(key) for key in run if stored.get(key) != run[key]}
+    if other:
+        wanted = {key: run[key] for key in other}
+        raise SystemExit(
+            f"{path} was made with {other}, now {wanted} is asked for. "
+            "Move it away, or give another --work folder."
+        )
+    return stored
+
+
+def provenance(device: torch.device) -> dict:
+    """When and on what something was measured; nothing that names a person or a path."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "rope_lib": rope_lib.__version__,
+        },
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        },
+    }
+
+
+def _processor() -> str:
+    names = [line for line in _lines(CPU) if line.startswith("model name")]
+    return names[0].split(":")[1].strip() if names else platform.processor()
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines() if path.exists() else []
+
+
+def _write(name: str, args: argparse.Namespace, runs: list[dict]) -> dict:
+    """The result file: the command, and every run with its settings, result and provenance."""
+    result = {"command": _command(sys.argv), "runs": runs}
+    if int(os.environ.get("RANK", 0)) == 0:
+        args.results.mkdir(parents=True, exist_ok=True)
+        write_json(args.results / f"{name}.json", result)
+    return result
+
+
+def _command(words: list[str]) -> str:
+    """What was typed, without the folders of the machine it was typed on."""
+    script, *options = words
+    for option in ("--work", "--results"):
+        if option in options:
+            del options[options.index(option) : options.index(option) + 2]
+    return " ".join(["python", f"experiments/{Path(script).name}", *options])
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Whole or not at all: an interruption leaves the old file."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    os.replace(part, path)

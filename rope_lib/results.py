@@ -1,0 +1,72 @@
+"""Stored results of the scripts in ``experiments/``, and what to count from them."""
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from .checks import require_choice
+
+_PACKAGE = Path(__file__).resolve().parent
+# In a checkout the scripts' own folder; an installed library carries a copy.
+_FOLDERS = (_PACKAGE.parent / "experiments" / "results", _PACKAGE / "stored")
+
+
+def stored() -> list[str]:
+    """The names of all results that :func:`load` finds."""
+    return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.json")})
+
+
+def load(name: str) -> dict:
+    """One result file: ``command``, ``provenance`` and ``runs``, as its script wrote it.
+
+    Raises:
+        ValueError: there is no such result.
+    """
+    require_choice("name", name, tuple(stored()))
+    paths = (folder / f"{name}.json" for folder in _FOLDERS)
+    return json.loads(next(path for path in paths if path.exists()).read_text("utf-8"))
+
+
+def select(runs: list[dict], **wanted) -> list[dict]:
+    """The runs whose settings have all these values.
+
+    Raises:
+        ValueError: no run has them.
+    """
+    found = [run for run in runs if all(run.get(key) == value for key, value in wanted.items())]
+    if not found:
+        raise ValueError(f"no run has {wanted}")
+    return found
+
+
+class Difference(NamedTuple):
+    """A paired difference: its mean, its standard deviation and the pairs it rests on."""
+
+    mean: float
+    spread: float
+    pairs: int
+
+
+def paired(
+    runs: list[dict], others: list[dict], *, by: tuple[str, ...] = ("seed",), of: str = "loss"
+) -> Difference:
+    """How much higher ``of`` is in ``runs`` than in ``others``, run by run with equal ``by``.
+
+    Raises:
+        ValueError: a run without a partner, two partners for one, or fewer than two pairs.
+    """
+    left, right = _keyed(runs, by), _keyed(others, by)
+    if left.keys() != right.keys():
+        raise ValueError(f"runs without a partner by {by}: {sorted(left.keys() ^ right.keys())}")
+    if len(left) < 2:
+        raise ValueError(f"a spread needs two pairs at least, got {len(left)}")
+    differences = [left[key][of] - right[key][of] for key in left]
+    return Difference(fmean(differences), stdev(differences), len(differences))
+
+
+def _keyed(runs: list[dict], by: tuple[str, ...]) -> dict[tuple, dict]:
+    keyed = {tuple(run[key] for key in by): run for run in runs}
+    if len(keyed) < len(runs):
+        raise ValueError(f"several runs are alike by {by}")
+    return keyed
