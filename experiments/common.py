@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -218,7 +219,9 @@ def _command(words: list[str]) -> str:
 
 
 def write_json(path: Path, value: dict) -> None:
-    """Whole or not at all: an interruption leaves the old file."""
+    """Whole or not at all: an interruption leaves the old file. A list of numbers is one line."""
+    text = json.dumps(value, indent=1)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    part.write_text(text.replace("[ ", "[").replace(" ]", "]") + "\n", "utf-8")
     os.replace(part, path)

@@ -12,22 +12,36 @@ from itertools import product
 from common import Place, parser, run_all
 from training import ENCODINGS, Model, Schedule, make_model, train, validate
 
+from rope_lib.model import Decoder
+from rope_lib.results import best_settings, select
+
 BYTES_A_STEP = 1024
 TUNING_SEED = 100
 
 
 def work(run: dict, place: Place) -> dict:
     """Train one model; its loss is over 65,536 bytes that it never saw."""
-    sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
-    schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
-    model = make_model(Model(**sizes), run["length"], run["seed"])
-    curve = train(model, schedule, run["seed"], place, run["name"])
+    model, curve = trained(run, place, run["name"])
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_seen": run["steps"] * run["batch"] * run["length"],
-        "curve": [[step, round(loss, 5)] for step, loss in curve],
+        "curve": curve,
         "loss": round(validate(model, run["length"], 65_536 // run["length"]), 5),
     }
+
+
+def build(run: dict) -> Decoder:
+    """The model of a run, at its start."""
+    sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
+    return make_model(Model(**sizes), run["length"], run["seed"])
+
+
+def trained(run: dict, place: Place, name: str) -> tuple[Decoder, list]:
+    """The same model after training, and its curve; read from the checkpoint if it is there."""
+    model = build(run)
+    schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
+    curve = train(model, schedule, run["seed"], place, name)
+    return model, [[step, round(loss, 5)] for step, loss in curve]
 
 
 def plan(args: argparse.Namespace, starts: dict[str, list[float]]) -> list[dict]:
@@ -46,22 +60,28 @@ def plan(args: argparse.Namespace, starts: dict[str, list[float]]) -> list[dict]
     return runs
 
 
-def best_starts(args: argparse.Namespace) -> dict[str, list[float]]:
-    """For each encoding the size that led to the lowest loss while tuning, at any learning rate."""
-    path = args.results / "tune.json"
+def best(args: argparse.Namespace, name: str, **wanted) -> dict[str, dict]:
+    """For each encoding the size and the learning rate with the lowest loss in a stored result."""
+    runs = stored_runs(args, name)
+    return {
+        encoding: best_settings(
+            select(runs, encoding=encoding, **wanted), ("start", "learning_rate")
+        )
+        for encoding in args.encodings
+    }
+
+
+def stored_runs(args: argparse.Namespace, name: str) -> list[dict]:
+    path = args.results / f"{name}.json"
     if not path.exists():
-        raise SystemExit(f"{path} is missing: run with --tune first")
-    runs = json.loads(path.read_text("utf-8"))["runs"]
-    best = {}
-    for encoding in args.encodings:
-        tried = [run for run in runs if run["encoding"] == encoding]
-        best[encoding] = [min(tried, key=lambda run: run["loss"])["start"]]
-    return best
+        raise SystemExit(f"{path} is missing: run compare.py first, and before that with --tune")
+    return json.loads(path.read_text("utf-8"))["runs"]
 
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--tune", action="store_true", help="write tune.json and stop")
+    made.add_argument("--name", default="compare", help="of the result file")
     made.add_argument("--encodings", nargs="+", default=ENCODINGS, choices=ENCODINGS)
     made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
     made.add_argument("--rates", type=float, nargs="+", default=[3e-3, 1e-2, 3e-2])
@@ -76,7 +96,8 @@ def main() -> None:
         args.seeds = [TUNING_SEED]
         run_all("tune", args, plan(args, dict.fromkeys(args.encodings, args.starts)), work)
     else:
-        run_all("compare", args, plan(args, best_starts(args)), work)
+        starts = {encoding: [run["start"]] for encoding, run in best(args, "tune").items()}
+        run_all(args.name, args, plan(args, starts), work)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 Every score is of the same last 128 bytes of the same 64 held-out pieces; only the text before them
 grows. RoPE is scored as trained, through a moving window, with each scaling at two factors, and
-after a short fine-tuning on 1,024 bytes. ALiBi and T5's bias are scored as trained.
+after a short fine-tuning on 1,024 bytes, plain, with each scaling, or with another base; the larger
+base also with YaRN on top, which nobody tuned. ALiBi and T5's bias are scored as trained. Each
+encoding is trained with the learning rate that suited it best in ``compare.json`` at this length.
 
 ``longrope`` here means LongRoPE's idea at our size: one factor a pair, found by a small
 evolutionary search on training text, where the paper searches with a larger budget and also keeps
@@ -15,7 +17,8 @@ from functools import partial
 
 import torch
 from common import Place, parser, run_all
-from training import Model, Schedule, make_model, train
+from compare import best, trained
+from training import Schedule, train
 
 from rope_lib.frequencies import inverse_frequencies
 from rope_lib.model import Decoder, causal_attention, next_token_loss
@@ -24,33 +27,28 @@ from rope_lib.scaling import NTK, Linear, Rescaled, YaRN
 from rope_lib.text import shakespeare, windows
 
 SCALINGS = ("linear", "ntk", "yarn", "longrope")
-BASES = {"base_up": 500_000.0, "base_down": 50.0}
+BASES = {"base_up": 500_000.0, "base_down": 50.0, "yarn_over_base_up": 500_000.0}
 SCORED = 128  # bytes at the end of each piece
 
 
 def work(run: dict, place: Place) -> dict:
     """Train a model, or change a trained one; then score it with more and more text before."""
-    model, curve = _trained(run, place)
-    result = {"curve": curve}
-    if run["method"] != "none":
-        result |= _change(model, run, place)
+    model, curve = trained(run, place, f"{run['encoding']}-{run['seed']}")
+    is_trained_here = run["method"] == "none" and not run["tuned_steps"]
+    result = {"curve": curve} if is_trained_here else _change(model, run)
     if run["tuned_steps"]:
         _tune(model, run, place)
+    if run["method"] == "yarn_over_base_up":
+        model.encoding.scaling = YaRN(2, run["tuned_length"])
     losses = {str(n): round(score(model, n, run["pieces"]), 5) for n in run["contexts"]}
     return {**result, "losses": losses}
 
 
-def _trained(run: dict, place: Place) -> tuple[Decoder, list]:
-    """The model that this run begins with; trained once, then read from its checkpoint."""
-    sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
-    schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
-    model = make_model(Model(**sizes), run["length"], run["seed"])
-    return model, train(model, schedule, run["seed"], place, f"{run['encoding']}-{run['seed']}")
-
-
-def _change(model: Decoder, run: dict, place: Place) -> dict:
+def _change(model: Decoder, run: dict) -> dict:
     """Give a RoPE model other frequencies, or eyes for its last ``length`` bytes only."""
     method, length = run["method"], run["length"]
+    if method == "none":
+        return {}
     if method == "window":
         for block in model.blocks:
             block.mixer = partial(causal_attention, window=length)
@@ -80,22 +78,22 @@ def search_factors(
     pieces = windows(shakespeare("train"), factor * length, 8, seed=seed)
     pieces = pieces.to(next(model.parameters()).device)
     plain = inverse_frequencies(head_dim)
-    best_loss, best = torch.inf, None
+    least, found = torch.inf, None
     for tried in range(rounds):
         if tried < 3:
             scaling = (YaRN(factor, length), NTK(factor), Linear(factor))[tried]
             factors = plain / scaling.inverse_frequencies(head_dim, 10_000.0)
         else:
             noise = 0.3 * torch.randn(len(plain), generator=generator, dtype=torch.float64)
-            factors = (torch.tensor(best.factors, dtype=torch.float64).log() + noise).exp()
+            factors = (torch.tensor(found.factors, dtype=torch.float64).log() + noise).exp()
             factors = factors.clamp(1.0, 1.5 * factor).sort().values
         candidate = Rescaled(tuple(factors.tolist()), amplitude)
         model.encoding = RotaryEmbedding(head_dim, pairing="half", scaling=candidate)
         with torch.no_grad():
             loss = next_token_loss(model, pieces, SCORED).item()
-        if loss < best_loss:
-            best_loss, best = loss, candidate
-    return best
+        if loss < least:
+            least, found = loss, candidate
+    return found
 
 
 def _tune(model: Decoder, run: dict, place: Place) -> None:
@@ -121,27 +119,37 @@ def score(model: Decoder, context: int, pieces: int) -> float:
 def plan(args: argparse.Namespace) -> tuple[list[dict], list[dict]]:
     """The runs that train, and those that begin with what these leave behind."""
     shared = {
-        "length": 256, "batch": args.batch, "steps": args.steps, "learning_rate": 3e-3,
-        "start": 0.1, "width": args.width, "layers": args.layers, "heads": 4,
+        "length": 256, "batch": args.batch, "steps": args.steps, "width": args.width,
+        "layers": args.layers, "heads": 4,
         "contexts": [256, 512, 1024, 2048], "pieces": args.pieces,
     }  # fmt: skip
+
+    settings = best(args, "compare", length=256)
 
     def run(seed, encoding="rope", method="none", factor=1, tuned_steps=0):
         tuned_length = 1024 if tuned_steps else 0
         name = f"{encoding}-{method}-{factor}-{tuned_steps}-{seed}"
         return {
             "name": name, "encoding": encoding, "method": method, "factor": factor,
-            "tuned_steps": tuned_steps, "tuned_length": tuned_length, "seed": seed, **shared,
+            "tuned_steps": tuned_steps, "tuned_length": tuned_length, "seed": seed,
+            **settings[encoding], **shared,
         }  # fmt: skip
 
     first, then = [], []
     for seed in args.seeds:
-        first += [run(seed, encoding) for encoding in ("rope", "alibi", "t5")]
+        first += [run(seed, encoding) for encoding in args.encodings]
         then += [run(seed, method="window")]
         then += [run(seed, method=m, factor=f) for m in SCALINGS for f in (4, 8)]
-        tuned = args.tuned_steps
-        then += [run(seed, method=m, factor=4, tuned_steps=tuned) for m in SCALINGS]
-        then += [run(seed, method=m, tuned_steps=tuned) for m in ("none", *BASES)]
+        then += [run(seed, method=m, factor=4, tuned_steps=args.tuned_steps) for m in SCALINGS]
+        then += [
+            run(
+                seed,
+                method=m,
+                factor=2 if m == "yarn_over_base_up" else 1,
+                tuned_steps=args.tuned_steps,
+            )
+            for m in ("none", *BASES)
+        ]
     return first, then
 
 
@@ -154,6 +162,7 @@ def main() -> None:
     made.add_argument("--layers", type=int, default=3)
     made.add_argument("--pieces", type=int, default=64)
     args = made.parse_args()
+    args.encodings = ["rope", "alibi", "t5"]
     first, then = plan(args)
     run_all("length", args, first, work)
     run_all("length", args, first + then, work)

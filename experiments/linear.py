@@ -13,7 +13,7 @@ from itertools import product
 
 import torch
 from common import Place, parser, run_all
-from compare import best_starts
+from compare import best
 from torch import nn
 from training import Model, Schedule, make_model, train, validate
 
@@ -87,14 +87,14 @@ def _number(x: float) -> float | None:
     return float(f"{x:.6g}") if math.isfinite(x) else None
 
 
-def plan(args: argparse.Namespace, starts: dict[str, list[float]]) -> list[dict]:
+def plan(args: argparse.Namespace, starts: dict[str, float]) -> list[dict]:
     """All combinations, one learning rate after the other."""
     every = product(args.rates, args.seeds, ("elu", "favor"), WAYS)
     return [
         {
             "name": f"{features}-{encoding}-{place}-{rate:g}-{seed}",
             "features": features, "encoding": encoding, "place": place, "seed": seed,
-            "learning_rate": rate, "start": starts[encoding][0], "length": 256,
+            "learning_rate": rate, "start": starts[encoding], "length": 256,
             "batch": 4, "steps": args.steps, "width": 128, "layers": 2, "heads": 4,
         }
         for rate, seed, features, (encoding, place) in every
@@ -107,7 +107,8 @@ def main() -> None:
     made.add_argument("--steps", type=int, default=600)
     args = made.parse_args()
     args.encodings = ["none", "learned", "rope"]
-    run_all("linear", args, plan(args, best_starts(args)), work)
+    starts = {name: run["start"] for name, run in best(args, "tune").items()}
+    run_all("linear", args, plan(args, starts), work)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The modules stand in floors; each imports only from floors below it.
 
 ========================================  ===================================================
 ``checks``                                what a wrong argument is told
+``text``  ``results``                     ten plays to train on; stored results of experiments
 ``frequencies``  ``axes``  ``positions``  how fast each pair turns; by which axis of a position;
                                           where tokens stand
 ``reference``                             the slow float64 specification
@@ -13,7 +14,7 @@ The modules stand in floors; each imports only from floors below it.
 ``config``                                what they mean: reading a model's configuration
 ``rotary``  ``encodings``                 the module for a model; its rivals
 ``attention``  ``decay``                  softmax attention with any encoding; scores by distance
-``linear_attention``                      the other kind of attention
+``linear_attention``  ``model``           the other kind of attention; a small language model
 ``plotting``  ``interactive``             figures, still and moving
 ``exercises``                             the checker behind the book's exercises
 ========================================  ===================================================

@@ -40,6 +40,15 @@ def select(runs: list[dict], **wanted) -> list[dict]:
     return found
 
 
+def best_settings(runs: list[dict], by: tuple[str, ...], of: str = "loss") -> dict:
+    """The values of ``by`` that lead to the lowest mean of ``of``."""
+    groups: dict[tuple, list[float]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[key] for key in by), []).append(run[of])
+    lowest = min(groups, key=lambda values: fmean(groups[values]))
+    return dict(zip(by, lowest, strict=True))
+
+
 class Difference(NamedTuple):
     """A paired difference: its mean, its standard deviation and the pairs it rests on."""
 

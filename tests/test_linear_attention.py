@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope_lib import reference
+from rope_lib.attention import attention
 from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
-from rope_lib.linear_attention import linear_attention
+from rope_lib.linear_attention import FavorFeatures, linear_attention
 from rope_lib.rotary import RotaryEmbedding
 
 BIASED = ("t5", "alibi")
@@ -193,3 +194,52 @@ def test_bad_calls_are_named(changed, error, message):
     call = dict(q=torch.ones(3, 6), k=torch.ones(3, 6), v=torch.ones(3, 6)) | changed
     with pytest.raises(error, match=message):
         linear_attention(**call)
+
+
+def test_favor_features_estimate_the_softmax_weight():
+    """Performer's theorem: without bias, and less noisy with more features."""
+    q, k = random(2, 6, 16) / 2  # for long vectors the estimate has very heavy tails
+    exact = (q @ k.T / 4).exp()
+    errors = {}
+    for count in (64, 1024):
+        estimates = []
+        for seed in range(40):
+            features = FavorFeatures(16, count, seed=seed)
+            estimates.append(features(q) @ features(k).T)
+        estimates = torch.stack(estimates)
+        noise = estimates.std(0) / 40**0.5
+        assert ((estimates.mean(0) - exact).abs() < 5 * noise + 1e-3).all()
+        errors[count] = ((estimates - exact) / exact).square().mean().sqrt().item()
+    assert errors[1024] < 0.4 * errors[64]
+
+
+def test_favor_features_are_positive_drawn_once_and_at_right_angles():
+    features = FavorFeatures(8, 24, seed=1)
+    x = random(5, 8)
+    assert (features(x) > 0).all()
+    assert torch.equal(features(x), FavorFeatures(8, 24, seed=1)(x))
+    assert not torch.equal(features(x), FavorFeatures(8, 24, seed=2)(x))
+    for block in features.rows.split(8):
+        products = block @ block.T
+        assert (products - products.diag().diag()).abs().max() < 1e-9
+    assert features(x.float()).dtype == torch.float32
+
+
+def test_favor_attention_comes_close_to_softmax_attention():
+    q, k, v = random(3, 2, 40, 16) / 2
+    exact = attention(q, k, v, causal=True)
+    ours = linear_attention(q, k, v, causal=True, features=FavorFeatures(16, 4096))
+    assert (ours - exact).square().mean() < 0.01 * exact.square().mean()
+
+
+def test_features_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="head_dim must"):
+        FavorFeatures(0, 4)
+    with pytest.raises(ValueError, match="features must"):
+        FavorFeatures(4, 0)
+    with pytest.raises(ValueError, match="x must have head_dim = 4"):
+        FavorFeatures(4, 8)(random(3, 6))
+    q, k, v = random(3, 1, 5, 4)
+    rope = RotaryEmbedding(4, pairing="half")  # turns 4 numbers, there are 8 features
+    with pytest.raises(ValueError, match="8"):
+        linear_attention(q, k, v, features=FavorFeatures(4, 8), encoding=rope)

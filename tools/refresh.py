@@ -262,6 +262,7 @@ def _warm_up() -> None:
     """Build matplotlib's font cache now: in a kernel it would announce itself on stderr."""
     importlib.import_module("matplotlib.font_manager")
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # the kernel's debugger needs no warning
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as `make test` runs them
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 * KaTeX sets the mathematics while the book is built. A formula that it cannot set stops the build
   and says where the formula stands; the Node.js process it runs on ends with the build.
 * The search index holds Chinese words too. English search alone keeps a run of characters whole.
+* Every code cell of a notebook can be linked to: `chapter.ipynb#cell-ID`, by the id in its file.
 """
 
 import json
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.search import en, languages
 from sphinxcontrib import katex
@@ -22,9 +24,25 @@ def setup(app):
     use_katex(app)
     # Jupyter Book always sets this value; the extension that knows it is left out on purpose.
     app.add_config_value("comments_config", {}, "html")
+    app.connect("doctree-read", name_cells)
     languages["en"] = BilingualSearch
     languages["zh"] = languages["zh_CN"] = BilingualSearch
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def name_cells(app, doctree):
+    """Give each code cell of a notebook an anchor that links can name."""
+    page = app.env.docname
+    source = Path(app.env.doc2path(page))
+    if source.suffix != ".ipynb":
+        return
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    anchors = app.env.metadata[page].setdefault("myst_slugs", {})
+    for node in doctree.findall(nodes.container):
+        if node.get("nb_element") == "cell_code":
+            anchor = f"cell-{cells[node['cell_index']]['id']}"
+            node["ids"].append(anchor)
+            anchors[anchor] = (node.line, anchor, "")
 
 
 def use_katex(app):

@@ -1,0 +1,175 @@
+"""What turning costs: against adding a position vector, in a block, and in a training step.
+
+Everything is timed in one process, one after the other, in an order that moves on by one place
+each round, so that a slow moment of the machine hits all alike. Whole training steps are timed
+three times: without positions, without positions again (a control: it ought to make no
+difference), and with RoPE. Ratios are formed within a round; what is stored is their median and
+quartiles.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from common import Place, parser, run_all
+from torch import nn
+from training import Model, make_model
+
+from rope_lib.encodings import Sinusoidal
+from rope_lib.frequencies import inverse_frequencies
+from rope_lib.model import BYTES, Block, causal_attention, next_token_loss
+from rope_lib.rotary import RotaryEmbedding
+from rope_lib.rotation import rotate, rotation_tables
+
+HEAD_DIM = 64
+# What is divided by what.
+RATIOS = {
+    "rotate / add": ("rotate", "add"),
+    "rotate half / add": ("rotate half", "add"),
+    "rotate / block": ("rotate", "block"),
+    "module / block": ("module", "block"),
+    "rotate / add, training": ("rotate, training", "add, training"),
+    "rotate / block, training": ("rotate, training", "block, training"),
+    "module / block, training": ("module, training", "block, training"),
+    "control / step": ("step again", "step"),
+    "step with RoPE / step": ("step with RoPE", "step"),
+}
+
+Jobs = dict[str, Callable[[], object]]
+
+
+def work(run: dict, place: Place) -> dict:
+    """Time everything at one width and length."""
+    if place.world > 1:
+        raise SystemExit("cost.py times one process: start it without torchrun")
+    torch.manual_seed(run["seed"])
+    torch.set_num_threads(run["threads"])
+    jobs = {**operations(run, place.device), **steps(run, place.device)}
+    times = {name: [] for name in jobs}
+    names = list(jobs)
+    for job in jobs.values():
+        job()  # warm
+    for turn in range(run["rounds"]):
+        for i in range(len(names)):
+            name = names[(turn + i) % len(names)]
+            times[name].append(seconds(jobs[name], place.device))
+    milliseconds = {name: _quartiles([1e3 * t for t in times[name]]) for name in names}
+    ratios = {
+        name: _quartiles([a / b for a, b in zip(times[over], times[under], strict=True)])
+        for name, (over, under) in RATIOS.items()
+    }
+    return {"milliseconds": milliseconds, "ratios": ratios}
+
+
+def operations(run: dict, device: torch.device) -> Jobs:
+    """The operation, the addition that it replaces, and one block, with and without gradients."""
+    width, length = run["width"], run["length"]
+    heads = width // HEAD_DIM
+    shape = (run["batch"], heads, length, HEAD_DIM)
+    q, k = (torch.randn(shape, device=device, requires_grad=True) for _ in range(2))
+    x = torch.randn(run["batch"], length, width, device=device, requires_grad=True)
+    positions = torch.arange(length, device=device)
+    cos, sin = rotation_tables(positions, inverse_frequencies(HEAD_DIM, device=device))
+    label = Sinusoidal(width).vectors(positions)
+    module = RotaryEmbedding(HEAD_DIM, pairing="interleaved")
+    block = Block(width, heads, causal_attention).to(device)
+
+    def both(pairing: str) -> tuple[torch.Tensor, ...]:
+        return tuple(rotate(y, cos, sin, pairing=pairing) for y in (q, k))
+
+    forward = {
+        "rotate": lambda: both("interleaved"),
+        "rotate half": lambda: both("half"),
+        "module": lambda: module(q, k, positions),
+        "add": lambda: (x + label,),
+        "block": lambda: (block(x),),
+    }
+    jobs: Jobs = {name: torch.no_grad()(job) for name, job in forward.items()}
+    for name, job in forward.items():
+        jobs[f"{name}, training"] = _with_backward(job, [q, k, x, *block.parameters()])
+    return jobs
+
+
+def _with_backward(forward: Callable[[], tuple], parameters: list[torch.Tensor]) -> Callable:
+    """The same and its gradients, for a fixed gradient of what comes out."""
+    wanted = [torch.randn_like(y) for y in forward()]
+
+    def job() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+        torch.autograd.backward(forward(), wanted)
+
+    return job
+
+
+def steps(run: dict, device: torch.device) -> Jobs:
+    """One training step of a small decoder: without positions, twice, and with RoPE."""
+    shape = (run["batch"], run["length"] + 1)
+    pieces = torch.randint(BYTES, shape, device=device)
+    sizes = {"width": run["width"], "layers": run["layers"], "heads": run["width"] // HEAD_DIM}
+
+    def step(encoding: str) -> Callable[[], None]:
+        model = make_model(Model(encoding, **sizes), run["length"], run["seed"]).to(device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+        def job() -> None:
+            optimizer.zero_grad()
+            next_token_loss(model, pieces).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+        return job
+
+    return {"step": step("none"), "step again": step("none"), "step with RoPE": step("rope")}
+
+
+def seconds(job: Callable[[], object], device: torch.device) -> float:
+    """One call, or the mean of several where one is too short for a clock."""
+    begin = _now(device)
+    calls = 0
+    while calls == 0 or (_now(device) - begin < 2e-3 and calls < 50):
+        job()
+        calls += 1
+    return (_now(device) - begin) / calls
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
+
+
+def plan(args: argparse.Namespace) -> list[dict]:
+    """Every width with every length, at the same number of tokens."""
+    return [
+        {
+            "name": f"{width}-{length}", "width": width, "length": length,
+            "batch": max(1, args.tokens // length), "layers": args.layers, "rounds": args.rounds,
+            "threads": args.threads, "steps": 1, "seed": args.seeds[0],
+        }
+        for width in args.widths
+        for length in args.lengths
+    ]  # fmt: skip
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.set_defaults(seeds=[0])
+    made.add_argument("--widths", type=int, nargs="+", default=[128, 256, 512, 768])
+    made.add_argument("--lengths", type=int, nargs="+", default=[256, 1024, 2048])
+    made.add_argument("--tokens", type=int, default=2048, help="in a batch")
+    made.add_argument("--layers", type=int, default=2)
+    made.add_argument("--rounds", type=int, default=15)
+    made.add_argument("--threads", type=int, default=1)
+    args = made.parse_args()
+    run_all("cost", args, plan(args), work)
+
+
+if __name__ == "__main__":
+    main()
