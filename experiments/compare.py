@@ -2,31 +2,46 @@
 
 Before it compares, this tunes: ``--tune`` trains every encoding briefly, with a seed of its own,
 from embeddings (and labels) of several sizes. The comparison starts each encoding from the size
-that suited it best.
+that suited it best. ``--best-of compare`` repeats each encoding's best setting, for a longer
+training.
 """
 
 import argparse
 import json
+from collections.abc import Callable, Iterable
 from itertools import product
 
 from common import Place, parser, run_all
-from training import ENCODINGS, Model, Schedule, make_model, train, validate
+from training import (
+    ENCODINGS,
+    Model,
+    Schedule,
+    Texts,
+    make_model,
+    plays,
+    read_texts,
+    train,
+    validate,
+)
 
 from rope_lib.model import Decoder
 from rope_lib.results import best_settings, select
 
 BYTES_A_STEP = 1024
 TUNING_SEED = 100
+# For an encoding and a length: pairs of a learning rate and a size of the embeddings.
+Settings = Callable[[str, int], Iterable[tuple[float, float]]]
 
 
 def work(run: dict, place: Place) -> dict:
     """Train one model; its loss is over 65,536 bytes that it never saw."""
-    model, curve = trained(run, place, run["name"])
+    texts = read_texts(place.folder.parent / run["text"]) if "text" in run else plays()
+    model, curve = trained(run, place, run["name"], texts)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_seen": run["steps"] * run["batch"] * run["length"],
         "curve": curve,
-        "loss": round(validate(model, run["length"], 65_536 // run["length"]), 5),
+        "loss": round(validate(model, run["length"], 65_536 // run["length"], text=texts[1]), 5),
     }
 
 
@@ -36,26 +51,27 @@ def build(run: dict) -> Decoder:
     return make_model(Model(**sizes), run["length"], run["seed"])
 
 
-def trained(run: dict, place: Place, name: str) -> tuple[Decoder, list]:
+def trained(run: dict, place: Place, name: str, texts: Texts | None = None) -> tuple[Decoder, list]:
     """The same model after training, and its curve; read from the checkpoint if it is there."""
     model = build(run)
     schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
-    curve = train(model, schedule, run["seed"], place, name)
+    curve = train(model, schedule, run["seed"], place, name, texts=texts)
     return model, [[step, round(loss, 5)] for step, loss in curve]
 
 
-def plan(args: argparse.Namespace, starts: dict[str, list[float]]) -> list[dict]:
-    """All combinations, one seed after the other, so that a part of the list is a fair part."""
-    every = product(args.seeds, args.lengths, args.rates, args.encodings)
+def plan(args: argparse.Namespace, settings: Settings) -> list[dict]:
+    """One seed after the other and all rates of a length, so that a part of it is a fair part."""
     runs = []
-    for seed, length, rate, encoding in every:
-        for start in starts[encoding]:
+    for seed, length in product(args.seeds, args.lengths):
+        choices = [(*pair, encoding) for encoding in args.encodings
+                   for pair in settings(encoding, length)]  # fmt: skip
+        for rate, start, encoding in sorted(choices, key=lambda choice: choice[0]):
             runs.append({
                 "name": f"{encoding}-{length}-{rate:g}-{start:g}-{seed}",
                 "encoding": encoding, "start": start, "length": length,
                 "learning_rate": rate, "seed": seed, "batch": args.bytes_a_step // length,
                 "steps": args.steps, "width": args.width, "layers": args.layers,
-                "heads": args.heads,
+                "heads": args.heads, **({"text": args.text} if args.text else {}),
             })  # fmt: skip
     return runs
 
@@ -85,7 +101,9 @@ def main() -> None:
     made.add_argument("--encodings", nargs="+", default=ENCODINGS, choices=ENCODINGS)
     made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
     made.add_argument("--rates", type=float, nargs="+", default=[3e-3, 1e-2, 3e-2])
+    made.add_argument("--best-of", help="a result: take each encoding's best rate and size from it")
     made.add_argument("--starts", type=float, nargs="+", default=[0.02, 0.1, 0.2, 0.5])
+    made.add_argument("--text", help="a file in the work folder, instead of the plays")
     made.add_argument("--steps", type=int, default=600)
     made.add_argument("--bytes-a-step", type=int, default=BYTES_A_STEP)
     made.add_argument("--width", type=int, default=128)
@@ -93,11 +111,19 @@ def main() -> None:
     made.add_argument("--heads", type=int, default=4)
     args = made.parse_args()
     if args.tune:
-        args.seeds = [TUNING_SEED]
-        run_all("tune", args, plan(args, dict.fromkeys(args.encodings, args.starts)), work)
+        args.name, args.seeds = "tune", [TUNING_SEED]
+        runs = plan(args, lambda encoding, length: product(args.rates, args.starts))
+    elif args.best_of:
+        found = {length: best(args, args.best_of, length=length) for length in args.lengths}
+        runs = plan(args, lambda encoding, length: [_pair(found[length][encoding])])
     else:
-        starts = {encoding: [run["start"]] for encoding, run in best(args, "tune").items()}
-        run_all(args.name, args, plan(args, starts), work)
+        tuned = best(args, "tune")
+        runs = plan(args, lambda encoding, length: product(args.rates, [tuned[encoding]["start"]]))
+    run_all(args.name, args, runs, work)
+
+
+def _pair(settings: dict) -> tuple[float, float]:
+    return settings["learning_rate"], settings["start"]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,19 @@ from rope_lib.text import shakespeare, windows
 ENCODINGS = ("none", "sinusoidal", "learned", "t5", "alibi", "rope")
 
 
+Texts = tuple[torch.Tensor, torch.Tensor]  # to train on, and held out
+
+
+def plays() -> Texts:
+    return shakespeare("train"), shakespeare("validation")
+
+
+def read_texts(path: Path) -> Texts:
+    """The bytes of a file: the last tenth is held out."""
+    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    return data[: -(len(data) // 10)], data[-(len(data) // 10) :]
+
+
 @dataclass(frozen=True)
 class Model:
     """A decoder and its encoding. ``start`` is the size of embeddings, and of labels, at first."""
@@ -89,6 +102,7 @@ def train(
     place: Place,
     name: str,
     *,
+    texts: Texts | None = None,
     curve_every: int = 100,
     save_every: int = 200,
 ) -> list[list[float]]:
@@ -107,33 +121,40 @@ def train(
     if schedule.batch % place.world:
         raise ValueError(f"batch must be a multiple of {place.world}, got {schedule.batch}")
     model.to(place.device).train()
-    text = shakespeare("train")
+    text, held_out = texts or plays()
+
+    def measure(step: int) -> list[float]:
+        return [step, validate(model, schedule.length, 8192 // schedule.length, text=held_out)]
+
     optimizer = _optimizer(model, schedule)
     path = place.folder / f"{name}.pt"
     first, curve = _resume(path, model, optimizer, place.device)
     place.tick(first)
     for step in range(first, schedule.steps):
         if step % curve_every == 0:
-            curve.append([step, validate(model, schedule.length, pieces=8192 // schedule.length)])
+            curve.append(measure(step))
         pieces = windows(text, schedule.length, schedule.batch, seed * 1_000_003 + step)
         _step(model, optimizer, schedule.rate(step), pieces.to(place.device), schedule.clip, place)
         place.tick(1)
         if (step + 1) % save_every == 0 and place.rank == 0:
             _save(path, model, optimizer, step + 1, curve)
     if first < schedule.steps:
-        curve.append([schedule.steps, validate(model, schedule.length, 8192 // schedule.length)])
+        curve.append(measure(schedule.steps))
         if place.rank == 0:
             _save(path, model, optimizer, schedule.steps, curve)
     return curve
 
 
 @torch.no_grad()
-def validate(model: nn.Module, length: int, pieces: int, last: int | None = None) -> float:
-    """Loss in nats a byte on fixed pieces of the held-out plays."""
+def validate(
+    model: nn.Module, length: int, pieces: int, *, text: torch.Tensor | None = None
+) -> float:
+    """Loss in nats a byte on fixed pieces of a text; by default, of the held-out plays."""
     device = next(model.parameters()).device
-    drawn = windows(shakespeare("validation"), length, pieces, seed=0).to(device)
+    text = plays()[1] if text is None else text
+    drawn = windows(text, length, pieces, seed=0).to(device)
     few = max(1, 8192 // length)
-    losses = [next_token_loss(model, part, last).item() * len(part) for part in drawn.split(few)]
+    losses = [next_token_loss(model, part).item() * len(part) for part in drawn.split(few)]
     return sum(losses) / pieces
 
 

@@ -48,7 +48,7 @@ def windows(text: torch.Tensor, length: int, count: int, seed: int) -> torch.Ten
     The same text, sizes and seed give the same pieces, on every machine.
 
     Returns:
-        Tensor ``(count, length + 1)``.
+        Tensor of int64, ``(count, length + 1)``.
 
     Raises:
         ValueError: the text is shorter than one piece.
@@ -58,4 +58,4 @@ def windows(text: torch.Tensor, length: int, count: int, seed: int) -> torch.Ten
         raise ValueError(f"text must hold at least {length + 1} bytes, got {len(text)}")
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(last + 1, (count, 1), generator=generator)
-    return text[starts + torch.arange(length + 1)]
+    return text[starts + torch.arange(length + 1)].long()

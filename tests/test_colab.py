@@ -1,9 +1,10 @@
 """What a Colab runtime meets: the set-up cell, and a library installed from the repository."""
 
-import json
-import re
+import shutil
+import subprocess
 import sys
-from pathlib import Path, PurePath
+import zipfile
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from address import repository_url, setup_cell_source
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "experiments" / "results"
 
 
 @pytest.fixture
@@ -36,15 +38,19 @@ def test_elsewhere_the_first_cell_does_nothing(installed):
     assert installed.asked == []
 
 
-def test_an_installed_library_is_whole():
+def test_an_installed_library_is_whole(tmp_path):
     """An editable installation would hide a file that pip leaves out."""
-    listed = re.search(
-        r"^rope_lib = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    patterns = [*json.loads(listed[1]), "*.py"]
-    library = ROOT / "rope_lib"
-    for path in library.rglob("*"):
-        if path.is_file() and path.parent.name != "__pycache__":
-            name = path.relative_to(library).as_posix()
-            assert any(PurePath(name).match(pattern) for pattern in patterns), name
-            assert path.suffix != ".py" or path.parent == library, f"{name}: no such package"
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    ignored = shutil.ignore_patterns("__pycache__", "work")
+    for folder in ("rope_lib", "experiments"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
+    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    library = {path.relative_to(tmp_path) for path in (tmp_path / "rope_lib").rglob("*.*")}
+    results = {f"rope_lib/stored/{path.name}" for path in RESULTS.glob("*.json")}
+    assert results
+    wanted = {path.as_posix() for path in library if (tmp_path / path).is_file()} | results
+    assert not wanted - packed

@@ -117,6 +117,19 @@ def test_jobs_change_nothing_and_nothing_is_done_twice(tuned, tmp_path):
     assert stored(tmp_path, "jobs1") == first  # with its dates: read, not done again
 
 
+def test_another_text_can_be_brought(tuned, tmp_path):
+    """The last tenth is held out: here it is other letters, so that it stays a surprise."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "some.txt").write_bytes(b"ab" * 900 + b"xy" * 100)
+    options = ["--encodings", "rope", "--lengths", "16", "--seeds", "0", "--steps", "100"]
+    for text in (["--text", "some.txt"], []):
+        assert run("compare", *TINY, *options, *text, "--name", f"text{len(text)}", *tuned)[0] == 0
+    (own,), (plays,) = stored(tmp_path, "text2"), stored(tmp_path, "text0")
+    assert own["text"] == "some.txt"
+    assert "text" not in plays
+    assert own["loss"] > 5.5 > plays["loss"]
+
+
 def test_other_settings_under_an_old_name_are_refused(tuned, tmp_path):
     options = ["--encodings", "none", "--lengths", "16", "--seeds", "0", *tuned]
     assert run("compare", *TINY, *options)[0] == 0

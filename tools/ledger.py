@@ -1,0 +1,204 @@
+"""Write the page of claims, book/claims.md, from book/claims.toml and what the book has measured.
+
+    python tools/ledger.py           write the page
+    python tools/ledger.py --check   write nothing, fail if the page is not what it should be
+
+Each claim names its figures. A figure comes from the output of a notebook's cell, where it must
+stand word for word, or is counted from a result file:
+
+    gap = { cell = "06_test_decay#c0fa4951", shows = "0.0" }
+    gap = { result = "compare", of = "loss", where = { encoding = "rope", length = 64 } }
+    gap = { result = "compare", of = "loss", where = { … }, less = { encoding = "learned" } }
+
+The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
+seed, between those runs and the same with other settings. A learning rate "best" is the one with
+the lowest mean. `digits` sets the decimals (2), `part` is "mean", "spread", "least" or "most".
+"""
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from statistics import fmean, stdev
+
+from rope_lib import results
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "book" / "claims.toml"
+PAGE = ROOT / "book" / "claims.md"
+VERDICTS = ("holds", "holds, with a condition", "too simple", "does not hold", "open")
+PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max}
+FIELDS = {"number", "short", "says", "source", "cells", "figure", "values", "verdict", "limits"}
+
+
+class LedgerError(Exception):
+    """A claim without a cell, a figure that nobody measured; the message names it."""
+
+
+# ---------------------------------------------------------------- figures
+
+
+def figures(claim: dict) -> dict[str, str]:
+    """Each figure of a claim, as it is to be written."""
+    return {name: figure(spec) for name, spec in claim.get("values", {}).items()}
+
+
+def figure(spec: dict) -> str:
+    if "cell" in spec:
+        if spec["shows"] not in output_of(spec["cell"]):
+            raise LedgerError(f"the output of {spec['cell']} does not show {spec['shows']!r}")
+        return spec["shows"]
+    value = PARTS[spec.get("part", "mean")](numbers(spec)) * spec.get("times", 1)
+    sign = "+" if "less" in spec and spec.get("part", "mean") != "spread" else ""
+    return f"{value:{sign}.{spec.get('digits', 2)}f}"
+
+
+def numbers(spec: dict) -> list[float]:
+    """One number a run, or one a pair."""
+    runs = results.load(spec["result"])["runs"]
+    first = fitting(runs, spec["where"], spec["of"])
+    if "less" not in spec:
+        return list(first.values())
+    second = fitting(runs, {**spec["where"], **spec["less"]}, spec["of"])
+    if first.keys() != second.keys():
+        raise LedgerError(f"runs without a partner: {sorted(first.keys() ^ second.keys())}")
+    return [first[seed] - second[seed] for seed in first]
+
+
+def fitting(runs: list[dict], where: dict, of: str) -> dict[int, float]:
+    """What the runs that fit have measured, by seed."""
+    where = dict(where)
+    if where.get("learning_rate") == "best":
+        del where["learning_rate"]
+        where |= results.best_settings(results.select(runs, **where), ("learning_rate",), of)
+    found = results.select(runs, **where)
+    by_seed = {run["seed"]: look_up(run, of) for run in found}
+    if len(by_seed) < len(found):
+        raise LedgerError(f"{where} fits several runs of one seed")
+    return by_seed
+
+
+def look_up(run: dict, path: str) -> float:
+    """A field, or a field of a field: ``losses/2048``, ``ratios/rotate : add/1``."""
+    value = run
+    for key in path.split("/"):
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
+
+
+def output_of(cell: str) -> str:
+    """What a cell printed; errors where there is no such cell."""
+    notebook, _, wanted = cell.partition("#")
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    if not path.exists():
+        raise LedgerError(f"there is no notebook {notebook}")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    found = [cell for cell in cells if cell["id"] == wanted and cell["cell_type"] == "code"]
+    if not found:
+        raise LedgerError(f"{notebook} has no code cell {wanted}")
+    texts = []
+    for output in found[0]["outputs"]:
+        data = output.get("data", {})
+        texts += output.get("text", []) or data.get("text/plain", [])
+        texts += data.get("text/html", [])
+    return "".join(texts)
+
+
+# ---------------------------------------------------------------- the page
+
+
+def read() -> list[dict]:
+    """All claims, looked over: nothing missing, nothing unknown."""
+    claims = tomllib.loads(DATA.read_text(encoding="utf-8"))["claim"]
+    for claim in claims:
+        missing = FIELDS - {"values"} - claim.keys()
+        if missing or claim.keys() - FIELDS:
+            raise LedgerError(
+                f"claim {claim.get('number')}: missing {sorted(missing)}, "
+                f"unknown {sorted(claim.keys() - FIELDS)}"
+            )
+        if claim["verdict"] not in VERDICTS:
+            raise LedgerError(f"claim {claim['number']}: verdict must be one of {VERDICTS}")
+        if not claim["cells"]:
+            raise LedgerError(f"claim {claim['number']} has no cell")
+    return claims
+
+
+def render(claims: list[dict]) -> str:
+    """The page: a table of all claims, then each with what stands behind it."""
+    opening, closing = HEAD.split("TABLE\n")
+    rows = [
+        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} "
+        f"| {written(claim)} | {claim['verdict']} |"
+        for claim in claims
+    ]
+    return opening + "\n".join([*TABLE, *rows]) + "\n" + closing + "".join(map(section, claims))
+
+
+def section(claim: dict) -> str:
+    links = [cell_link(cell, text) for cell, text in claim["cells"].items()]
+    return (
+        f"\n(claim-{claim['number']})=\n## {claim['number']} · {claim['short']}\n\n"
+        f"The article says\n: {claim['says']}\n\n"
+        f"Sources\n: {claim['source']}\n\n"
+        f"Experiment\n: {'; '.join(links)}\n\n"
+        f"Our figure\n: {written(claim)}\n\n"
+        f"Verdict\n: **{claim['verdict']}**. {claim['limits']}\n"
+    )
+
+
+def written(claim: dict) -> str:
+    """The sentence about the figures, with the figures in it."""
+    known = figures(claim)
+    used = set(re.findall(r"\{(\w+)\}", claim["figure"]))
+    if used != known.keys():
+        raise LedgerError(f"claim {claim['number']}: {sorted(used ^ known.keys())} do not match")
+    return claim["figure"].format(**known)
+
+
+def cell_link(cell: str, text: str) -> str:
+    output_of(cell)  # it must exist
+    notebook, _, name = cell.partition("#")
+    return f"[{text}](../notebooks/{notebook}.ipynb#cell-{name})"
+
+
+TABLE = ["| | The claim | What we found | Verdict |", "|---|---|---|---|"]
+HEAD = """\
+# The claims, tested
+
+<!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
+
+The article that this book grew out of makes these claims. Each was traced to its source, then put
+to the test. A figure below is what a cell of this book shows or what a stored result says; the
+tests compare each one again.
+
+"Holds" means: so the source says, and our own run agrees. "Too simple": right in part, and the part
+is named. A verdict is about the sentence as it stands, at the scale named beside it.
+
+TABLE
+
+Our trained models are small: two or three layers of width 128, bytes as tokens, one megabyte of
+text, three seeds. They can show that a sentence is false as it stands, or that an effect exists.
+They cannot rank encodings for models a thousand times larger.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        text = render(read())
+    except (LedgerError, ValueError, KeyError) as error:
+        print(f"{DATA.relative_to(ROOT)}: {error}", file=sys.stderr)
+        return 1
+    if "--check" not in arguments:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        print("book/claims.md is not what claims.toml and the results say: `make ledger`",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
