@@ -18,7 +18,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve lab test refresh lint format address lock clean-site clean
+.PHONY: help environment book serve lab test refresh ledger lint format address lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -51,6 +51,9 @@ test: environment ## test the library and the site, re-execute every notebook (W
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
+
+ledger: environment ## write the page of claims anew from book/claims.toml and the results
+	@$(BIN)/python tools/ledger.py
 
 lint: environment ## check the style of code and notebooks
 	@$(BIN)/ruff check .

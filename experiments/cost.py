@@ -26,15 +26,16 @@ from rope_lib.rotation import rotate, rotation_tables
 HEAD_DIM = 64
 # What is divided by what.
 RATIOS = {
-    "rotate / add": ("rotate", "add"),
-    "rotate half / add": ("rotate half", "add"),
-    "rotate / block": ("rotate", "block"),
-    "module / block": ("module", "block"),
-    "rotate / add, training": ("rotate, training", "add, training"),
-    "rotate / block, training": ("rotate, training", "block, training"),
-    "module / block, training": ("module, training", "block, training"),
-    "control / step": ("step again", "step"),
-    "step with RoPE / step": ("step with RoPE", "step"),
+    "interleaved : add": ("interleaved", "add"),
+    "half : add": ("half", "add"),
+    "complex : add": ("complex", "add"),
+    "module : block": ("module", "block"),
+    "complex : block": ("complex", "block"),
+    "complex : add, training": ("complex, training", "add, training"),
+    "module : block, training": ("module, training", "block, training"),
+    "complex : block, training": ("complex, training", "block, training"),
+    "control : step": ("step again", "step"),
+    "RoPE : step": ("step with RoPE", "step"),
 }
 
 Jobs = dict[str, Callable[[], object]]
@@ -73,15 +74,21 @@ def operations(run: dict, device: torch.device) -> Jobs:
     positions = torch.arange(length, device=device)
     cos, sin = rotation_tables(positions, inverse_frequencies(HEAD_DIM, device=device))
     label = Sinusoidal(width).vectors(positions)
-    module = RotaryEmbedding(HEAD_DIM, pairing="interleaved")
+    turns = torch.complex(cos, sin)
+    module = RotaryEmbedding(HEAD_DIM, pairing="half")
     block = Block(width, heads, causal_attention).to(device)
 
     def both(pairing: str) -> tuple[torch.Tensor, ...]:
         return tuple(rotate(y, cos, sin, pairing=pairing) for y in (q, k))
 
+    def complex_product() -> tuple[torch.Tensor, ...]:
+        pairs = (torch.view_as_complex(y.unflatten(-1, (-1, 2))) for y in (q, k))
+        return tuple(torch.view_as_real(pair * turns).flatten(-2) for pair in pairs)
+
     forward = {
-        "rotate": lambda: both("interleaved"),
-        "rotate half": lambda: both("half"),
+        "interleaved": lambda: both("interleaved"),
+        "half": lambda: both("half"),
+        "complex": complex_product,
         "module": lambda: module(q, k, positions),
         "add": lambda: (x + label,),
         "block": lambda: (block(x),),

@@ -88,9 +88,34 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+def test_every_seed_reads_other_pieces(tmp_path):
+    from common import Place
+    from training import Model, Schedule, make_model, train
+
+    ends = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        model = make_model(Model("none", width=16, heads=2), 16, seed=0)  # all begin alike
+        train(model, Schedule(16, 2, 3, 0.01), seed, Place(torch.device("cpu"), tmp_path), name)
+        ends.append(model.unembedding.weight)
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_the_learning_rate_rises_then_falls_to_a_tenth():
+    from training import Schedule
+
+    rates = [Schedule(16, 2, 1000, 0.5, warmup=50).rate(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.5 / 50, rel=1e-3)
+    assert max(rates) == pytest.approx(0.5, rel=0.01)
+    assert 45 <= rates.index(max(rates)) <= 50
+    assert rates[524] == pytest.approx(0.5 * 0.55, rel=0.1)
+    assert rates[-1] == pytest.approx(0.05, rel=0.01)
+
+
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
 def test_two_processes_lose_what_one_does(tuned, tmp_path):
     options = [*TINY, "--encodings", "rope", "t5", "--lengths", "16", "--seeds", "0"]
+    options += ["--steps", "60"]
     port = str(29_500 + os.getpid() % 1000)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--master-addr", "127.0.0.1", "--master-port", port)  # fmt: skip
@@ -100,8 +125,8 @@ def test_two_processes_lose_what_one_does(tuned, tmp_path):
     assert code == 0, said
     for one, two in zip(stored(tmp_path, "one"), stored(tmp_path, "two"), strict=True):
         assert one["name"] == two["name"]
-        assert two["loss"] == pytest.approx(one["loss"], abs=2e-4)
-        assert one["loss"] < one["curve"][0][1] - 0.005  # they did learn
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-3)
+        assert one["loss"] < one["curve"][0][1] - 0.5  # they did learn
 
 
 def test_jobs_change_nothing_and_nothing_is_done_twice(tuned, tmp_path):

@@ -217,6 +217,8 @@ def test_favor_features_are_positive_drawn_once_and_at_right_angles():
     features = FavorFeatures(8, 24, seed=1)
     x = random(5, 8)
     assert (features(x) > 0).all()
+    assert (features(100 * x) > 0).all()  # however far from every row
+    assert FavorFeatures(8, 20)(x).shape == (5, 20)
     assert torch.equal(features(x), FavorFeatures(8, 24, seed=1)(x))
     assert not torch.equal(features(x), FavorFeatures(8, 24, seed=2)(x))
     for block in features.rows.split(8):

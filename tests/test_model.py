@@ -112,6 +112,36 @@ def test_the_fast_attention_is_the_one_spelled_out(name, window):
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_it_begins_small():
+    torch.manual_seed(0)
+    model = Decoder(None, width=128, layers=1, heads=2, start=0.3)
+    for name, parameter in model.named_parameters():
+        if "norm" in name or "before" in name:
+            continue
+        spread = 0.3 if name == "embedding.weight" else 0.0 if name.endswith("bias") else 0.02
+        assert parameter.std().item() == pytest.approx(spread, rel=0.05), name
+
+
+@torch.no_grad()
+def test_sixteen_bits_stay_sixteen_bits():
+    for name, encoding in encodings().items():
+        model = decoder(encoding).bfloat16()
+        assert model(tokens(1, 9)).dtype == torch.bfloat16, name
+
+
+@torch.no_grad()
+def test_another_mixer_is_asked_in_every_layer():
+    asked = []
+
+    def mixer(q, k, v, *, encoding, positions):
+        asked.append((q.shape, encoding, positions.tolist()))
+        return v
+
+    rope = encodings()["rope"]
+    decoder(rope, mixer=mixer)(tokens(3, 7))
+    assert asked == [((3, HEADS, 7, WIDTH // HEADS), rope, list(range(7)))] * LAYERS
+
+
 @torch.no_grad()
 def test_positions_reach_the_encoding():
     """Relative encodings do not notice a shift, labels do."""

@@ -12,7 +12,8 @@ stand word for word, or is counted from a result file:
 
 The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
-the lowest mean. `digits` sets the decimals (2), `part` is "mean", "spread", "least" or "most".
+the lowest mean. `digits` sets the decimals (2), `times` and `unit` say in what it is written, and
+`part` is "mean", "spread", "least" or "most". `of` leads into a run by slashes: "losses/2048".
 """
 
 import json
@@ -21,6 +22,8 @@ import sys
 import tomllib
 from pathlib import Path
 from statistics import fmean, stdev
+
+import numpy as np
 
 from rope_lib import results
 
@@ -51,7 +54,7 @@ def figure(spec: dict) -> str:
         return spec["shows"]
     value = PARTS[spec.get("part", "mean")](numbers(spec)) * spec.get("times", 1)
     sign = "+" if "less" in spec and spec.get("part", "mean") != "spread" else ""
-    return f"{value:{sign}.{spec.get('digits', 2)}f}"
+    return f"{value:{sign}.{spec.get('digits', 2)}f}{spec.get('unit', '')}"
 
 
 def numbers(spec: dict) -> list[float]:
@@ -80,11 +83,11 @@ def fitting(runs: list[dict], where: dict, of: str) -> dict[int, float]:
 
 
 def look_up(run: dict, path: str) -> float:
-    """A field, or a field of a field: ``losses/2048``, ``ratios/rotate : add/1``."""
+    """A field, or a field of a field: ``losses/2048``; of a table of numbers, their mean."""
     value = run
     for key in path.split("/"):
         value = value[int(key)] if isinstance(value, list) else value[key]
-    return value
+    return float(np.mean(value))
 
 
 def output_of(cell: str) -> str:

@@ -1,0 +1,139 @@
+"""The page of claims: written from its data and the results, and from nothing else."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import ledger
+from rope_lib import results
+
+NUMBERS = list(range(1, 15))  # the claims of the article
+
+
+@pytest.fixture
+def claims():
+    return ledger.read()
+
+
+def test_every_claim_has_a_row(claims):
+    assert [claim["number"] for claim in claims] == NUMBERS
+    for claim in claims:
+        assert claim["says"]
+        assert claim["limits"]
+        assert "https://" in claim["source"] or "](" in claim["source"], claim["number"]
+
+
+def test_the_page_is_what_the_data_and_the_results_say(claims):
+    assert ledger.PAGE.read_text(encoding="utf-8") == ledger.render(claims)
+
+
+def test_every_claim_has_a_cell_with_an_output(claims):
+    for claim in claims:
+        for cell in claim["cells"]:
+            assert ledger.output_of(cell).strip(), cell
+
+
+def test_every_number_of_a_figure_was_measured(claims):
+    """The sentence itself holds no decimal number; those come through its values."""
+    for claim in claims:
+        assert not re.findall(r"\d\.\d", claim["figure"]), claim["number"]
+
+
+# Each guard, seen red
+
+
+def test_a_claim_without_a_cell_is_refused(tmp_path, monkeypatch):
+    data = re.sub(r"\[claim\.cells\]\n(\"[^\n]*\n)+", "[claim.cells]\n", read(), count=1)
+    assert "claim 1 has no cell" in failure(data, tmp_path, monkeypatch)
+
+
+def test_a_dead_link_is_refused(tmp_path, monkeypatch):
+    data = read().replace("01_see_word_order#1fcd9a69", "01_see_word_order#gone")
+    assert "01_see_word_order has no code cell gone" in failure(data, tmp_path, monkeypatch)
+    data = read().replace("01_see_word_order#", "01_gone#")
+    assert "there is no notebook 01_gone" in failure(data, tmp_path, monkeypatch)
+
+
+def test_a_figure_that_no_cell_shows_is_refused(tmp_path, monkeypatch):
+    data = read().replace('shows = "1000 of 1000"', 'shows = "999 of 1000"')
+    assert "does not show '999 of 1000'" in failure(data, tmp_path, monkeypatch)
+
+
+def test_a_verdict_or_a_field_that_is_not_known_is_refused(tmp_path, monkeypatch):
+    data = read().replace('verdict = "too simple"', 'verdict = "nice"', 1)
+    assert "verdict must be one of" in failure(data, tmp_path, monkeypatch)
+    data = read().replace("limits =", "limit =", 1)
+    assert "missing ['limits'], unknown ['limit']" in failure(data, tmp_path, monkeypatch)
+    data = read().replace("{noticed}", "{heard}", 1)
+    assert "['heard', 'noticed'] do not match" in failure(data, tmp_path, monkeypatch)
+
+
+def read():
+    return ledger.DATA.read_text(encoding="utf-8")
+
+
+def failure(data, tmp_path, monkeypatch):
+    """What ``ledger.main`` says of other data, without touching the page."""
+    (tmp_path / "claims.toml").write_text(data, encoding="utf-8")
+    monkeypatch.setattr(ledger, "DATA", tmp_path / "claims.toml")
+    monkeypatch.setattr(ledger, "PAGE", tmp_path / "claims.md")
+    monkeypatch.setattr(ledger, "ROOT", ledger.ROOT)
+    with pytest.raises(ledger.LedgerError) as error:
+        ledger.render(ledger.read())
+    assert not (tmp_path / "claims.md").exists()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["compare", "length", "linear", "heads", "cost"])
+def test_another_result_makes_another_page(name, claims, monkeypatch):
+    """Every number of a result file in turn would be too many: all of one file grow by a tenth."""
+    before, load = ledger.render(claims), results.load
+
+    def changed(asked):
+        found = copy.deepcopy(load(asked))
+        return grown(found) if asked == name else found
+
+    monkeypatch.setattr(results, "load", changed)
+    assert ledger.render(claims) != before
+
+
+def grown(value):
+    if isinstance(value, float):
+        return 1.1 * value
+    if isinstance(value, dict):
+        kept = ("learning_rate", "start")
+        return {key: part if key in kept else grown(part) for key, part in value.items()}
+    return [grown(part) for part in value] if isinstance(value, list) else value
+
+
+def test_figures_are_those_of_sums_by_hand(monkeypatch):
+    runs = [
+        {"seed": seed, "encoding": encoding, "rate": 1, "loss": loss, "more": {"256": [loss, 1.0]}}
+        for encoding, losses in {"a": (1.0, 2.0, 4.0), "b": (0.5, 1.0, 1.5)}.items()
+        for seed, loss in enumerate(losses)
+    ]
+    monkeypatch.setattr(results, "load", lambda name: {"runs": json.loads(json.dumps(runs))})
+    spec = {"result": "x", "of": "loss", "where": {"encoding": "a"}}
+    assert ledger.figure(spec) == "2.33"
+    assert ledger.figure({**spec, "digits": 0, "times": 100, "unit": " %"}) == "233 %"
+    assert ledger.figure({**spec, "of": "more/256/1", "digits": 1}) == "1.0"
+    paired = {**spec, "less": {"encoding": "b"}}  # 0.5, 1.0, 2.5
+    assert ledger.figure(paired) == "+1.33"
+    assert ledger.figure({**paired, "part": "spread"}) == "1.04"
+    with pytest.raises(ledger.LedgerError, match="several runs"):
+        ledger.figure({**spec, "where": {"rate": 1}})
+    with pytest.raises(ValueError, match="no run has"):
+        ledger.figure({**spec, "where": {"encoding": "c"}})
+
+
+def test_check_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ledger, "PAGE", tmp_path / "claims.md")
+    assert ledger.main(["--check"]) == 1
+    assert "make ledger" in capsys.readouterr().err
+    assert not ledger.PAGE.exists()
+    assert ledger.main([]) == 0
+    assert ledger.main(["--check"]) == 0
+    assert Path(ledger.PAGE).read_text(encoding="utf-8").startswith("# The claims, tested")
