@@ -100,7 +100,7 @@ def main() -> None:
     made.add_argument("--name", default="compare", help="of the result file")
     made.add_argument("--encodings", nargs="+", default=ENCODINGS, choices=ENCODINGS)
     made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
-    made.add_argument("--rates", type=float, nargs="+", default=[3e-3, 1e-2, 3e-2])
+    made.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2, 3e-2])
     made.add_argument("--best-of", help="a result: take each encoding's best rate and size from it")
     made.add_argument("--starts", type=float, nargs="+", default=[0.02, 0.1, 0.2, 0.5])
     made.add_argument("--text", help="a file in the work folder, instead of the plays")
