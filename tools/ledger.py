@@ -12,7 +12,7 @@ stand word for word, or is counted from a result file:
 
 The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
-the lowest mean. `digits` sets the decimals (2), `times` and `unit` say in what it is written, and
+the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times` and `unit` say in what it is written, and
 `part` is "mean", "spread", "least" or "most". `of` leads into a run by slashes: "losses/2048".
 """
 
@@ -71,7 +71,7 @@ def numbers(spec: dict) -> list[float]:
 
 def fitting(runs: list[dict], where: dict, of: str) -> dict[int, float]:
     """What the runs that fit have measured, by seed."""
-    where = dict(where)
+    where = {key: value for key, value in where.items() if value != "any"}
     if where.get("learning_rate") == "best":
         del where["learning_rate"]
         where |= results.best_settings(results.select(runs, **where), ("learning_rate",), of)
