@@ -10,6 +10,7 @@ import pytest
 import ledger
 from rope_lib import results
 
+TEXT = ledger.DATA.read_text(encoding="utf-8")
 NUMBERS = list(range(1, 15))  # the claims of the article
 
 
@@ -46,33 +47,34 @@ def test_every_number_of_a_figure_was_measured(claims):
 
 
 def test_a_claim_without_a_cell_is_refused(tmp_path, monkeypatch):
-    data = re.sub(r"\[claim\.cells\]\n(\"[^\n]*\n)+", "[claim.cells]\n", read(), count=1)
+    data = re.sub(r"\[claim\.cells\]\n(\"[^\n]*\n)+", "[claim.cells]\n", TEXT, count=1)
     assert "claim 1 has no cell" in failure(data, tmp_path, monkeypatch)
 
 
 def test_a_dead_link_is_refused(tmp_path, monkeypatch):
-    data = read().replace("01_see_word_order#1fcd9a69", "01_see_word_order#gone")
+    data = TEXT.replace("01_see_word_order#1fcd9a69", "01_see_word_order#gone")
     assert "01_see_word_order has no code cell gone" in failure(data, tmp_path, monkeypatch)
-    data = read().replace("01_see_word_order#", "01_gone#")
+    data = TEXT.replace("01_see_word_order#", "01_gone#")
     assert "there is no notebook 01_gone" in failure(data, tmp_path, monkeypatch)
 
 
 def test_a_figure_that_no_cell_shows_is_refused(tmp_path, monkeypatch):
-    data = read().replace('shows = "1000 of 1000"', 'shows = "999 of 1000"')
+    data = TEXT.replace('shows = "1000 of 1000"', 'shows = "999 of 1000"')
     assert "does not show '999 of 1000'" in failure(data, tmp_path, monkeypatch)
 
 
+def test_a_quotation_is_a_part_of_what_is_shown(tmp_path, monkeypatch):
+    data = TEXT.replace('shows = "1000 of 1000"', 'shows = "1000 of 1000", says = "1001"')
+    assert "'1001' is no part of '1000 of 1000'" in failure(data, tmp_path, monkeypatch)
+
+
 def test_a_verdict_or_a_field_that_is_not_known_is_refused(tmp_path, monkeypatch):
-    data = read().replace('verdict = "too simple"', 'verdict = "nice"', 1)
+    data = TEXT.replace('verdict = "too simple"', 'verdict = "nice"', 1)
     assert "verdict must be one of" in failure(data, tmp_path, monkeypatch)
-    data = read().replace("limits =", "limit =", 1)
+    data = TEXT.replace("limits =", "limit =", 1)
     assert "missing ['limits'], unknown ['limit']" in failure(data, tmp_path, monkeypatch)
-    data = read().replace("{noticed}", "{heard}", 1)
+    data = TEXT.replace("{noticed}", "{heard}", 1)
     assert "['heard', 'noticed'] do not match" in failure(data, tmp_path, monkeypatch)
-
-
-def read():
-    return ledger.DATA.read_text(encoding="utf-8")
 
 
 def failure(data, tmp_path, monkeypatch):
@@ -80,7 +82,6 @@ def failure(data, tmp_path, monkeypatch):
     (tmp_path / "claims.toml").write_text(data, encoding="utf-8")
     monkeypatch.setattr(ledger, "DATA", tmp_path / "claims.toml")
     monkeypatch.setattr(ledger, "PAGE", tmp_path / "claims.md")
-    monkeypatch.setattr(ledger, "ROOT", ledger.ROOT)
     with pytest.raises(ledger.LedgerError) as error:
         ledger.render(ledger.read())
     assert not (tmp_path / "claims.md").exists()

@@ -3,17 +3,18 @@
     python tools/ledger.py           write the page
     python tools/ledger.py --check   write nothing, fail if the page is not what it should be
 
-Each claim names its figures. A figure comes from the output of a notebook's cell, where it must
-stand word for word, or is counted from a result file:
+Each claim names its figures. A figure comes from the output of a notebook's cell, where `shows`
+must stand word for word and `says` is the part of it to quote, or is counted from a result file:
 
-    gap = { cell = "06_test_decay#c0fa4951", shows = "0.0" }
+    gap = { cell = "06_test_decay#f2b05208", shows = "spread: ['11.3'", says = "11.3" }
     gap = { result = "compare", of = "loss", where = { encoding = "rope", length = 64 } }
     gap = { result = "compare", of = "loss", where = { … }, less = { encoding = "learned" } }
 
 The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
-the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times` and `unit` say in what it is written, and
-`part` is "mean", "spread", "least" or "most". `of` leads into a run by slashes: "losses/2048".
+the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times`
+and `unit` say in what it is written, and `part` is "mean", "spread", "least" or "most". `of` leads
+into a run by slashes: "losses/2048".
 """
 
 import json
@@ -51,10 +52,14 @@ def figure(spec: dict) -> str:
     if "cell" in spec:
         if spec["shows"] not in output_of(spec["cell"]):
             raise LedgerError(f"the output of {spec['cell']} does not show {spec['shows']!r}")
-        return spec["shows"]
+        quoted = spec.get("says", spec["shows"])
+        if quoted not in spec["shows"]:
+            raise LedgerError(f"{quoted!r} is no part of {spec['shows']!r}")
+        return quoted
     value = PARTS[spec.get("part", "mean")](numbers(spec)) * spec.get("times", 1)
     sign = "+" if "less" in spec and spec.get("part", "mean") != "spread" else ""
-    return f"{value:{sign}.{spec.get('digits', 2)}f}{spec.get('unit', '')}"
+    number = f"{value:{sign}.{spec.get('digits', 2)}f}".replace("-", "−")
+    return number + spec.get("unit", "")
 
 
 def numbers(spec: dict) -> list[float]:
@@ -132,8 +137,7 @@ def render(claims: list[dict]) -> str:
     """The page: a table of all claims, then each with what stands behind it."""
     opening, closing = HEAD.split("TABLE\n")
     rows = [
-        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} "
-        f"| {written(claim)} | {claim['verdict']} |"
+        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} | {claim['verdict']} |"
         for claim in claims
     ]
     return opening + "\n".join([*TABLE, *rows]) + "\n" + closing + "".join(map(section, claims))
@@ -166,15 +170,16 @@ def cell_link(cell: str, text: str) -> str:
     return f"[{text}](../notebooks/{notebook}.ipynb#cell-{name})"
 
 
-TABLE = ["| | The claim | What we found | Verdict |", "|---|---|---|---|"]
+TABLE = ["| | The claim | Verdict |", "|---|---|---|"]
 HEAD = """\
 # The claims, tested
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
 The article that this book grew out of makes these claims. Each was traced to its source, then put
-to the test. A figure below is what a cell of this book shows or what a stored result says; the
-tests compare each one again.
+to the test. Every figure of ours is what a cell of this book shows or what a stored result holds;
+the tests compare each one again. [Chapter 13](../notebooks/13_know_now.ipynb) says how to read
+them.
 
 "Holds" means: so the source says, and our own run agrees. "Too simple": right in part, and the part
 is named. A verdict is about the sentence as it stands, at the scale named beside it.
