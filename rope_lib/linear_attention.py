@@ -90,9 +90,9 @@ def linear_attention(
 ) -> torch.Tensor:
     """Weighted mean of the values, in time that grows with the length and not with its square.
 
-    An encoding with a ``bias`` multiplies each weight by ``exp(bias)``. One small matrix cannot hold
-    such factors in general (ALiBi's under a causal mask it could, as a state that fades), nor any
-    ``mask``: with either of them all pairs are weighed, in quadratic time.
+    An encoding with a ``bias`` multiplies each weight by ``exp(bias)``. One small matrix cannot
+    hold such factors in general (ALiBi's under a causal mask it could, as a state that fades), nor
+    any ``mask``: with either of them all pairs are weighed, in quadratic time.
 
     Args:
         q, k, v, encoding, positions, mask, causal: as in :func:`rope_lib.attention.attention`.

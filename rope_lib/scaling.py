@@ -121,8 +121,8 @@ class YaRN:
     """Slow pairs are interpolated, fast ones left alone, with a ramp between; scores are sharpened.
 
     A pair that makes more than ``beta_fast`` turns within ``original_length`` tokens keeps its
-    speed, one that makes fewer than ``beta_slow`` is slowed by ``factor``. Between them the blend is
-    straight in the number of the pair, as in the released code; the paper's is straight in the turns.
+    speed, one that makes fewer than ``beta_slow`` is slowed by ``factor``. Between them the blend
+    is straight in the number of the pair, as in the released code; in the paper, in the turns.
 
     DeepSeek's attention also multiplies its scores by ``(0.1 mscale_all_dim ln(factor) + 1) ** 2``.
     That happens outside of the rotation and is not part of this value.
