@@ -177,18 +177,21 @@ HEAD = """\
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
 The article that this book grew out of makes these claims. Each was traced to its source, then put
-to the test. Every figure of ours is what a cell of this book shows or what a stored result holds;
-the tests compare each one again. [Chapter 13](../notebooks/13_know_now.ipynb) says how to read
-them.
+to the test as far as we could. Every figure of ours is what a cell of this book shows or what a
+stored result holds; the tests compare each one again.
+[Chapter 13](../notebooks/13_know_now.ipynb) says how to read them.
 
-"Holds" means: so the source says, and our own run agrees. "Too simple": right in part, and the part
-is named. A verdict is about the sentence as it stands, at the scale named beside it.
+"Holds" means: so the source says, and our own run agrees. "Holds, with a condition": true where the
+named condition holds. "Too simple": right in part, and the part is named. "Does not hold": a
+counterexample or a measurement is against it. "Open": nothing that we have can carry it. A verdict
+is about the sentence as it stands, at the scale named beside it.
 
 TABLE
 
-Our trained models are small: two or three layers of width 128, bytes as tokens, one megabyte of
-text, three seeds. They can show that a sentence is false as it stands, or that an effect exists.
-They cannot rank encodings for models a thousand times larger.
+Our language models are small: two or three layers of width 128, bytes as tokens, one megabyte of
+text, three seeds; "±" is the sample standard deviation over the seeds. They can show that a
+sentence is false as it stands, or that an effect exists. They cannot rank encodings for models a
+thousand times larger.
 """
 
 
