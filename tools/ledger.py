@@ -150,7 +150,7 @@ def section(claim: dict) -> str:
         f"The article says\n: {claim['says']}\n\n"
         f"Sources\n: {claim['source']}\n\n"
         f"Experiment\n: {'; '.join(links)}\n\n"
-        f"Our figure\n: {written(claim)}\n\n"
+        f"Our figure\n: {written(claim)}.\n\n"
         f"Verdict\n: **{claim['verdict']}**. {claim['limits']}\n"
     )
 
