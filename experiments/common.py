@@ -7,10 +7,12 @@ where it stopped when it is given again.
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import platform
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +30,8 @@ import rope_lib
 
 HERE = Path(__file__).resolve().parent
 CPU = Path("/proc/cpuinfo")
+FOLDERS = ("--work", "--results")
+OPTIONAL = ("text",)  # settings that a run may lack
 
 
 @dataclass
@@ -65,8 +69,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
-def run_all(name: str, args: argparse.Namespace, runs: list[dict], work: Work) -> dict:
-    """Do every run that is not stored yet; write and return ``results/name.json``.
+def run_all(
+    name: str, args: argparse.Namespace, runs: list[dict], work: Work, *, write: bool = True
+) -> None:
+    """Do every run that is not stored yet; write ``results/name.json``, unless more runs follow.
 
     Under ``torchrun`` all processes share each run. Otherwise ``args.jobs`` runs go side by side.
 
@@ -75,8 +81,8 @@ def run_all(name: str, args: argparse.Namespace, runs: list[dict], work: Work) -
     """
     folder = args.work / name
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [run for run in runs if _stored(folder, run) is None]
     device = _join(args)
+    todo = _agreed([run for run in runs if _stored(folder, run) is None])
     with tqdm(
         total=sum(run.get("steps", 1) for run in todo),
         unit="step",
@@ -90,7 +96,19 @@ def run_all(name: str, args: argparse.Namespace, runs: list[dict], work: Work) -
             _do_side_by_side(todo, work, device, folder, args.jobs, bar)
     if dist.is_initialized():
         dist.barrier()
-    return _write(name, args, [_stored(folder, run) for run in runs])
+    if write and int(os.environ.get("RANK", 0)) == 0:
+        args.results.mkdir(parents=True, exist_ok=True)
+        result = {"command": command(sys.argv), "runs": [_stored(folder, run) for run in runs]}
+        write_json(args.results / f"{name}.json", result)
+
+
+def _agreed(todo: list[dict]) -> list[dict]:
+    """What is left to do as the first process sees it: the others may have looked later."""
+    if not dist.is_initialized():
+        return todo
+    shared = [todo]
+    dist.broadcast_object_list(shared)
+    return shared[0]
 
 
 def _join(args: argparse.Namespace) -> torch.device:
@@ -162,14 +180,19 @@ def _stored(folder: Path, run: dict) -> dict | None:
     if not path.exists():
         return None
     stored = json.loads(path.read_text("utf-8"))
-    other = {key: stored.get(key) for key in run if stored.get(key) != run[key]}
-    if other:
-        wanted = {key: run[key] for key in other}
-        raise SystemExit(
-            f"{path} was made with {other}, now {wanted} is asked for. "
-            "Move it away, or give another --work folder."
-        )
+    refuse_others(path, {key: stored.get(key) for key in {*run, *OPTIONAL}}, run)
     return stored
+
+
+def refuse_others(path: Path, stored: dict, wanted: dict) -> None:
+    """Stop where a file was made with settings that are not those of now."""
+    other = {key: value for key, value in stored.items() if wanted.get(key) != value}
+    if other:
+        now = {key: wanted.get(key) for key in other}
+        raise SystemExit(
+            f"{path} was made with {other}, now {now} is asked for. "
+            "Move its folder away, or give another --work folder."
+        )
 
 
 def provenance(device: torch.device) -> dict:
@@ -200,28 +223,28 @@ def _lines(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
-def _write(name: str, args: argparse.Namespace, runs: list[dict]) -> dict:
-    """The result file: the command, and every run with its settings, result and provenance."""
-    result = {"command": _command(sys.argv), "runs": runs}
-    if int(os.environ.get("RANK", 0)) == 0:
-        args.results.mkdir(parents=True, exist_ok=True)
-        write_json(args.results / f"{name}.json", result)
-    return result
-
-
-def _command(words: list[str]) -> str:
+def command(words: list[str]) -> str:
     """What was typed, without the folders of the machine it was typed on."""
     script, *options = words
-    for option in ("--work", "--results"):
-        if option in options:
-            del options[options.index(option) : options.index(option) + 2]
-    return " ".join(["python", f"experiments/{Path(script).name}", *options])
+    kept = []
+    while options:
+        word, *options = options
+        if word in FOLDERS:
+            options = options[1:]
+        elif word.partition("=")[0] not in FOLDERS:
+            kept.append(word)
+    return shlex.join(["python", f"experiments/{Path(script).name}", *kept])
+
+
+def finite(x: float, digits: int = 5) -> float | None:
+    """A number to store; JSON knows no NaN, so None stands for a training that diverged."""
+    return round(x, digits) if math.isfinite(x) else None
 
 
 def write_json(path: Path, value: dict) -> None:
     """Whole or not at all: an interruption leaves the old file. A list of numbers is one line."""
-    text = json.dumps(value, indent=1)
+    text = json.dumps(value, indent=1, allow_nan=False)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".part{os.getpid()}")
     part.write_text(text.replace("[ ", "[").replace(" ]", "]") + "\n", "utf-8")
     os.replace(part, path)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable
 from itertools import product
 
-from common import Place, parser, run_all
+from common import Place, finite, parser, run_all
 from training import (
     ENCODINGS,
     Model,
@@ -41,7 +41,7 @@ def work(run: dict, place: Place) -> dict:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_seen": run["steps"] * run["batch"] * run["length"],
         "curve": curve,
-        "loss": round(validate(model, run["length"], 65_536 // run["length"], text=texts[1]), 5),
+        "loss": finite(validate(model, run["length"], 65_536 // run["length"], text=texts[1])),
     }
 
 
@@ -56,7 +56,7 @@ def trained(run: dict, place: Place, name: str, texts: Texts | None = None) -> t
     model = build(run)
     schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
     curve = train(model, schedule, run["seed"], place, name, texts=texts)
-    return model, [[step, round(loss, 5)] for step, loss in curve]
+    return model, [[step, finite(loss)] for step, loss in curve]
 
 
 def plan(args: argparse.Namespace, settings: Settings) -> list[dict]:

@@ -1,5 +1,7 @@
 """What turning costs: against adding a position vector, in a block, and in a training step.
 
+Turning means two tensors, queries and keys; adding means one, as wide as all heads together.
+
 Everything is timed in one process, one after the other, in an order that moves on by one place
 each round, so that a slow moment of the machine hits all alike. Whole training steps are timed
 three times: without positions, without positions again (a control: it ought to make no
@@ -176,6 +178,8 @@ def main() -> None:
     made.add_argument("--rounds", type=int, default=15)
     made.add_argument("--threads", type=int, default=1)
     args = made.parse_args()
+    if args.jobs > 1:
+        raise SystemExit("--jobs must be 1: runs side by side would time each other")
     run_all("cost", args, plan(args), work)
 
 

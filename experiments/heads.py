@@ -41,11 +41,16 @@ def work(run: dict, place: Place) -> dict:
     quiet = replace(place, folder=place.folder.parent / "compare", tick=lambda steps: None)
     model, _ = trained(run, quiet, run["trained_as"])
     after = look(model, run)
-    result = {"distances": DISTANCES, "near": NEAR, "before": before, "after": after}
+    result = {"distances": shown(run), "near": NEAR, "before": before, "after": after}
     if run["encoding"] == "rope":
         result["scores_before"] = look_at_scores(fresh, run)
         result["scores_after"] = look_at_scores(model, run)
     return result
+
+
+def shown(run: dict) -> list[int]:
+    """The distances that the later half of the queries has."""
+    return [distance for distance in DISTANCES if distance < run["length"] // 2]
 
 
 @torch.no_grad()
@@ -77,7 +82,7 @@ def look(model: Decoder, run: dict) -> dict:
         # Row i, read backwards from its own place: distances 0 .. half - 1.
         rows = [weights[:, i, i - half + 1 : i + 1].flip(-1) for i in range(half, 2 * half)]
         by_distance = torch.stack(rows).mean(dim=0)
-        weight.append(_rounded(by_distance[:, list(DISTANCES)]))
+        weight.append(_rounded(by_distance[:, shown(run)]))
         near.append(_rounded(by_distance[:, :NEAR].sum(dim=-1)))
     return {"weight": weight, "near_share": near}
 
@@ -100,8 +105,8 @@ def look_at_scores(model: Decoder, run: dict) -> dict:
         scores = score_by_distance(some_q, some_k, inv_freq, distances, pairing="half")
         # The exact mean over all pairs of places, not only the chosen ones.
         means = score_by_distance(q.mean(1), k.mean(1), inv_freq, distances, pairing="half")
-        found["mean"].append(_rounded(scale * means[:, list(DISTANCES)]))
-        found["spread"].append(_rounded(scale * scores.std(dim=1)[:, list(DISTANCES)]))
+        found["mean"].append(_rounded(scale * means[:, shown(run)]))
+        found["spread"].append(_rounded(scale * scores.std(dim=1)[:, shown(run)]))
         bound = _largest_step(some_q, some_k).unsqueeze(-1) * sums.sum(dim=-1)
         lengths = (some_q.norm(dim=-1) * some_k.norm(dim=-1)).unsqueeze(-1)
         found["of_bound"].append(_rounded((scores.abs() / bound).flatten(1).median(dim=-1).values))

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from common import Place, parser, run_all
+from common import Place, finite, parser, run_all
 from compare import best, trained
 from training import Schedule, train
 
@@ -40,7 +40,7 @@ def work(run: dict, place: Place) -> dict:
         _tune(model, run, place)
     if run["method"] == "yarn_over_base_up":
         model.encoding.scaling = YaRN(2, run["tuned_length"])
-    losses = {str(n): round(score(model, n, run["pieces"]), 5) for n in run["contexts"]}
+    losses = {str(n): finite(score(model, n, run["pieces"])) for n in run["contexts"]}
     return {**result, "losses": losses}
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     args = made.parse_args()
     args.encodings = ["rope", "alibi", "t5"]
     first, then = plan(args)
-    run_all("length", args, first, work)
+    run_all("length", args, first, work, write=False)
     run_all("length", args, first + then, work)
 
 

@@ -2,15 +2,16 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from common import Place
+from common import Place, refuse_others
 from torch import nn
 
+from rope_lib.checks import require_count
 from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
 from rope_lib.model import Decoder, Mixer, causal_attention, next_token_loss
 from rope_lib.rotary import RotaryEmbedding
@@ -54,6 +55,10 @@ class Schedule:
     warmup: int = 50
     weight_decay: float = 0.01
     clip: float = 1.0
+
+    def __post_init__(self):
+        for name in ("length", "batch", "steps"):
+            require_count(name, getattr(self, name))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -117,6 +122,7 @@ def train(
 
     Raises:
         ValueError: a batch that does not divide among the processes.
+        SystemExit: the checkpoint was made with other settings.
     """
     if schedule.batch % place.world:
         raise ValueError(f"batch must be a multiple of {place.world}, got {schedule.batch}")
@@ -128,7 +134,8 @@ def train(
 
     optimizer = _optimizer(model, schedule)
     path = place.folder / f"{name}.pt"
-    first, curve = _resume(path, model, optimizer, place.device)
+    settings = {**asdict(schedule), "seed": seed, "bytes": len(text)}
+    first, curve = _resume(path, model, optimizer, place.device, settings)
     place.tick(first)
     for step in range(first, schedule.steps):
         if step % curve_every == 0:
@@ -136,12 +143,12 @@ def train(
         pieces = windows(text, schedule.length, schedule.batch, seed * 1_000_003 + step)
         _step(model, optimizer, schedule.rate(step), pieces.to(place.device), schedule.clip, place)
         place.tick(1)
-        if (step + 1) % save_every == 0 and place.rank == 0:
-            _save(path, model, optimizer, step + 1, curve)
+        if (step + 1) % save_every == 0 and step + 1 < schedule.steps and place.rank == 0:
+            _save(path, model, optimizer, step + 1, curve, settings)
     if first < schedule.steps:
         curve.append(measure(schedule.steps))
         if place.rank == 0:
-            _save(path, model, optimizer, schedule.steps, curve)
+            _save(path, model, optimizer, schedule.steps, curve, settings)
     return curve
 
 
@@ -182,19 +189,23 @@ def _step(model, optimizer, rate: float, pieces: torch.Tensor, clip: float, plac
     optimizer.step()
 
 
-def _save(path: Path, model: nn.Module, optimizer, step: int, curve: list) -> None:
+def _save(path: Path, model: nn.Module, optimizer, step: int, curve: list, settings: dict) -> None:
     """Whole or not at all: an interruption leaves the checkpoint before."""
-    part = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".part{os.getpid()}")
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "step": step, "curve": curve}, part)
+    torch.save({**state, "step": step, "curve": curve, "settings": settings}, part)
     os.replace(part, path)
 
 
-def _resume(path: Path, model: nn.Module, optimizer, device: torch.device) -> tuple[int, list]:
+def _resume(
+    path: Path, model: nn.Module, optimizer, device: torch.device, settings: dict
+) -> tuple[int, list]:
     """The step to go on with, and the curve so far."""
     if not path.exists():
         return 0, []
     state = torch.load(path, map_location=device, weights_only=True)
+    refuse_others(path, state["settings"], settings)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["curve"]

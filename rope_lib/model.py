@@ -30,19 +30,27 @@ def causal_attention(
     """Causal :func:`rope_lib.attention.attention`, by PyTorch's own fast kernel.
 
     Args:
-        q, k, v: ``(..., heads, seq, head_dim)``.
-        encoding, positions: as in :func:`rope_lib.attention.attention`.
+        q, k, v, encoding, positions: as in :func:`rope_lib.attention.attention`.
         window: how many tokens each one looks at, itself included; None means all before it.
 
     Returns:
-        Tensor ``(..., heads, seq, head_dim)``.
+        Tensor ``(..., heads, seq_q, head_dim)``.
+
+    Raises:
+        TypeError, ValueError: as in :func:`rope_lib.attention.attention`; a window that is not a
+            positive integer.
     """
     q, k, bias = encode(q, k, encoding, positions)
-    if bias is None and window is None:
+    past = k.shape[-2] - q.shape[-2]
+    if past < 0:
+        raise ValueError(
+            f"causal attention needs a key for each query, got {q.shape[-2]} and {k.shape[-2]}"
+        )
+    if bias is None and window is None and past == 0:
         return scaled_dot_product_attention(q, k, v, is_causal=True)
-    mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril(past)
     if window is not None:
-        mask = mask.triu(1 - require_count("window", window))
+        mask = mask.triu(past + 1 - require_count("window", window))
     if bias is not None:
         mask = bias.to(q.dtype).masked_fill(~mask, -torch.inf)
     return scaled_dot_product_attention(q, k, v, attn_mask=mask)

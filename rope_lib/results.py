@@ -1,6 +1,7 @@
 """Stored results of the scripts in ``experiments/``, and what to count from them."""
 
 import json
+import math
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -18,7 +19,7 @@ def stored() -> list[str]:
 
 
 def load(name: str) -> dict:
-    """One result file: ``command``, ``provenance`` and ``runs``, as its script wrote it.
+    """One result file as its script wrote it: ``command`` and ``runs``, each with its provenance.
 
     Raises:
         ValueError: there is no such result.
@@ -32,8 +33,11 @@ def select(runs: list[dict], **wanted) -> list[dict]:
     """The runs whose settings have all these values.
 
     Raises:
-        ValueError: no run has them.
+        ValueError: no run has them, or no run knows such a setting.
     """
+    unknown = [key for key in wanted if not any(key in run for run in runs)]
+    if unknown:
+        raise ValueError(f"no run knows {', '.join(unknown)}")
     found = [run for run in runs if all(run.get(key) == value for key, value in wanted.items())]
     if not found:
         raise ValueError(f"no run has {wanted}")
@@ -41,10 +45,12 @@ def select(runs: list[dict], **wanted) -> list[dict]:
 
 
 def best_settings(runs: list[dict], by: tuple[str, ...], of: str = "loss") -> dict:
-    """The values of ``by`` that lead to the lowest mean of ``of``."""
+    """The values of ``by`` that lead to the lowest mean of ``of``; None stands for infinity."""
     groups: dict[tuple, list[float]] = {}
     for run in runs:
-        groups.setdefault(tuple(run[key] for key in by), []).append(run[of])
+        groups.setdefault(tuple(run[key] for key in by), []).append(
+            math.inf if run[of] is None else run[of]
+        )
     lowest = min(groups, key=lambda values: fmean(groups[values]))
     return dict(zip(by, lowest, strict=True))
 

@@ -80,12 +80,195 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
         return curve, list(model.parameters())
 
     expected_curve, expected = weights(tmp_path / "whole")
-    for stop_at in (1, 5, 8):  # the second call begins with a checkpoint of the first, or anew
+    for stop_at in (1, 5, 8, 9):  # the second call begins with a checkpoint of the first, or anew
         with pytest.raises(StopHereError):
             weights(tmp_path / f"cut{stop_at}", stop_at)
         curve, found = weights(tmp_path / f"cut{stop_at}")
         assert curve == expected_curve
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    from common import Place
+    from training import Model, Schedule, make_model, train
+
+    place = Place(torch.device("cpu"), tmp_path / "new")  # made where it is not there yet
+
+    def go(seed=1, **other):
+        schedule = Schedule(
+            **{"length": 16, "batch": 2, "steps": 3, "learning_rate": 0.01, **other}
+        )
+        return train(
+            make_model(Model("none", width=16, heads=2), 16, 0), schedule, seed, place, "a"
+        )
+
+    go()
+    for other in ({"steps": 4}, {"learning_rate": 0.02}, {"seed": 2}):
+        with pytest.raises(SystemExit, match="was made with"):
+            go(**other)
+    assert go()[-1][0] == 3
+
+
+def test_sizes_that_train_nothing_are_refused(tuned):
+    from training import Schedule
+
+    with pytest.raises(ValueError, match="batch must"):
+        Schedule(length=16, batch=0, steps=3, learning_rate=0.01)
+    code, said = run("compare", *TINY, "--encodings", "none", "--lengths", "128", *tuned)
+    assert code != 0
+    assert "batch must be" in said
+
+
+def test_a_stored_command_names_no_folder():
+    from common import command
+
+    words = [
+        "/a/b/compare.py",
+        "--work",
+        "/x",
+        "--results=/y",
+        "--name",
+        "two words",
+        "--jobs",
+        "2",
+    ]
+    assert command(words) == "python experiments/compare.py --name 'two words' --jobs 2"
+
+
+def test_all_encodings_begin_alike():
+    from training import ENCODINGS, Model, Schedule, _optimizer, make_model
+
+    first = make_model(Model("none", width=16, heads=2), 16, seed=3)
+    for name in ENCODINGS:
+        other = dict(make_model(Model(name, width=16, heads=2), 16, seed=3).named_parameters())
+        for key, value in first.named_parameters():
+            assert torch.equal(value, other[key]), name
+    optimizer = _optimizer(first, Schedule(16, 2, 3, 0.01, weight_decay=0.3))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3]
+
+
+# What the scripts measure
+
+
+class TwoBack(torch.nn.Module):
+    """A bias so strong that every head looks two places back."""
+
+    def forward(self, q, k, positions):
+        return q, k
+
+    def bias(self, positions_q, positions_k):
+        return 50.0 * (positions_q[:, None] - positions_k == 2).float()
+
+
+def test_heads_sees_how_far_back_a_head_looks():
+    import heads
+
+    from rope_lib.model import Decoder
+
+    torch.manual_seed(0)
+    model = Decoder(TwoBack(), width=16, layers=2, heads=2)
+    found = heads.look(model, {"length": 32, "pieces": 2})
+    assert len(heads.shown({"length": 32})) < len(heads.DISTANCES)  # up to 15
+    for layer in (0, 1):
+        for head in (0, 1):
+            weights = dict(
+                zip(heads.shown({"length": 32}), found["weight"][layer][head], strict=True)
+            )
+            assert weights[2] > 0.99 > 0.01 > weights[1]
+            assert found["near_share"][layer][head] > 0.99
+
+
+def test_length_scores_the_same_last_bytes():
+    import length
+
+    seen = []
+
+    class Listener(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, tokens):
+            seen.append(tokens)
+            return torch.zeros(*tokens.shape, 256)
+
+    losses = [length.score(Listener(), context, 3) for context in (256, 2048)]
+    assert losses == [pytest.approx(math.log(256))] * 2
+    short, long = (torch.cat([t for t in seen if t.shape[1] == n]) for n in (256, 2048))
+    assert torch.equal(short, long[:, -256:])
+
+
+def test_length_changes_what_it_says(monkeypatch, tmp_path):
+    import length
+    from common import Place
+    from training import Model, make_model
+
+    run = {"method": "window", "length": 32, "factor": 4, "width": 16, "heads": 2, "seed": 0,
+           "learning_rate": 0.01, "tuned_length": 64, "tuned_steps": 5, "name": "x"}  # fmt: skip
+    model = make_model(Model("rope", width=16, heads=2), 32, seed=0)
+    length._change(model, run)
+    assert [block.mixer.keywords for block in model.blocks] == [{"window": 32}] * 2
+    asked = []
+    monkeypatch.setattr(length, "train", lambda model, schedule, *rest: asked.append(schedule))
+    length._tune(model, run, Place(torch.device("cpu"), tmp_path))
+    assert (asked[0].learning_rate, asked[0].steps, asked[0].length) == (0.001, 5, 64)
+
+
+def test_the_search_never_ends_worse_than_where_it_began():
+    import length
+    from training import Model, make_model
+
+    from rope_lib.model import next_token_loss
+    from rope_lib.rotary import RotaryEmbedding
+    from rope_lib.scaling import NTK, Linear, YaRN
+    from rope_lib.text import shakespeare, windows
+
+    model = make_model(Model("rope", start=0.5, width=16, heads=2), 32, seed=0)
+    for block in model.blocks:
+        block.qkv.weight.data.mul_(40)  # so that frequencies matter
+    pieces = windows(shakespeare("train"), 4 * 32, 8, seed=0)
+
+    @torch.no_grad()
+    def loss(scaling):
+        model.encoding = RotaryEmbedding(8, pairing="half", scaling=scaling)
+        return next_token_loss(model, pieces, length.SCORED).item()
+
+    found = length.search_factors(model, 8, 4, 32, seed=0, rounds=12)
+    assert found.factors == tuple(sorted(found.factors))
+    assert loss(found) <= loss(YaRN(4, 32)) + 1e-6
+    tried = length.search_factors(model, 8, 4, 32, seed=0, rounds=3)  # YaRN, NTK, linear only
+    assert loss(found) <= loss(tried) + 1e-6
+    assert len({round(loss(scaling), 4) for scaling in (YaRN(4, 32), NTK(4), Linear(4))}) == 3
+
+
+@pytest.mark.parametrize("place", [None, "numerator", "both"])
+def test_linear_counts_negative_weights_and_sums_rows(place):
+    import linear
+
+    run = {"features": "elu", "place": place, "encoding": "rope" if place else "none", "seed": 0,
+           "start": 0.02, "width": 16, "layers": 1, "heads": 2, "length": 64}  # fmt: skip
+    seen = linear.weights_seen(linear.make(run), run)
+    least, middle, most = seen["row_sum"]
+    if place is None:
+        assert seen["negative_share"] == 0
+    else:
+        # Features are nearly equal before training: a weight has the sign of a sum of cosines.
+        assert 0.005 < seen["negative_share"] < 0.6
+    if place == "numerator":
+        assert least < middle < most < 1.01
+        assert middle < 0.9
+    else:
+        assert least == pytest.approx(1, abs=1e-3)
+        assert most == pytest.approx(1, abs=1e-3)
+
+
+def test_ratios_of_costs_are_those_of_their_times():
+    for run in results.load("cost")["runs"]:
+        times = {name: middle for name, (_, middle, _) in run["milliseconds"].items()}
+        for name, (low, middle, high) in run["ratios"].items():
+            over, under = importlib.import_module("cost").RATIOS[name]
+            assert low <= middle <= high
+            assert middle == pytest.approx(times[over] / times[under], rel=0.2), name
 
 
 def test_every_seed_reads_other_pieces(tmp_path):
@@ -149,6 +332,9 @@ def test_another_text_can_be_brought(tuned, tmp_path):
     options = ["--encodings", "rope", "--lengths", "16", "--seeds", "0", "--steps", "100"]
     for text in (["--text", "some.txt"], []):
         assert run("compare", *TINY, *options, *text, "--name", f"text{len(text)}", *tuned)[0] == 0
+    code, said = run("compare", *TINY, *options, "--name", "text2", *tuned)
+    assert code != 0
+    assert "'text': 'some.txt'" in said
     (own,), (plays,) = stored(tmp_path, "text2"), stored(tmp_path, "text0")
     assert own["text"] == "some.txt"
     assert "text" not in plays
@@ -182,9 +368,10 @@ def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path):
         assert code == 0, said
         runs = stored(tmp_path, script)
         assert all(run["provenance"]["versions"]["torch"] == torch.__version__ for run in runs)
-        numbers = [run["loss"] for run in runs if run.get("loss") is not None]
-        numbers += [loss for run in runs for loss in run.get("losses", {}).values()]
-        assert all(0 < number < 7 for number in numbers)
+        assert runs
+        if script in ("compare", "length", "linear"):
+            losses = [x for run in runs for x in run.get("losses", {"": run.get("loss")}).values()]
+            assert all(0 < loss < 7 for loss in losses)
 
 
 # What is stored in the repository
@@ -200,7 +387,7 @@ def planned(monkeypatch):
         script = importlib.import_module(Path(command[1]).stem)
         asked = {}
 
-        def remember(name, args, runs, work):
+        def remember(name, args, runs, work, **options):
             asked.update(name=name, runs=runs)
 
         monkeypatch.setattr(script, "run_all", remember)

@@ -88,7 +88,7 @@ def failure(data, tmp_path, monkeypatch):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["compare", "length", "linear", "heads", "cost"])
+@pytest.mark.parametrize("name", ["compare", "compare_long", "length", "linear", "heads", "cost"])
 def test_another_result_makes_another_page(name, claims, monkeypatch):
     """Every number of a result file in turn would be too many: all of one file grow by a tenth."""
     before, load = ledger.render(claims), results.load
@@ -124,10 +124,31 @@ def test_figures_are_those_of_sums_by_hand(monkeypatch):
     paired = {**spec, "less": {"encoding": "b"}}  # 0.5, 1.0, 2.5
     assert ledger.figure(paired) == "+1.33"
     assert ledger.figure({**paired, "part": "spread"}) == "1.04"
+    assert ledger.figure({**paired, "part": "least"}) == "+0.50"
+    assert ledger.figure({**paired, "part": "most"}) == "+2.50"
     with pytest.raises(ledger.LedgerError, match="several runs"):
         ledger.figure({**spec, "where": {"rate": 1}})
     with pytest.raises(ValueError, match="no run has"):
         ledger.figure({**spec, "where": {"encoding": "c"}})
+
+
+def test_the_best_rate_is_that_of_the_loss(monkeypatch):
+    """Also where another field is asked for; "any" asks for nothing."""
+    runs = [
+        {"seed": seed, "learning_rate": rate, "loss": loss, "share": share}
+        for rate, loss, share in ((0.1, 2.0, 0.5), (0.2, 1.0, 0.9))
+        for seed in (0, 1)
+    ]
+    monkeypatch.setattr(results, "load", lambda name: {"runs": runs})
+    spec = {"result": "x", "of": "share", "where": {"learning_rate": "best"}}
+    assert ledger.figure(spec) == "0.90"
+    with pytest.raises(ledger.LedgerError, match="several runs"):
+        ledger.figure({**spec, "where": {"learning_rate": "any"}})
+    one_less = [run for run in runs if run["learning_rate"] == 0.1 or run["seed"] == 0]
+    monkeypatch.setattr(results, "load", lambda name: {"runs": one_less})
+    apart = {**spec, "where": {"learning_rate": 0.1}, "less": {"learning_rate": 0.2}}
+    with pytest.raises(ledger.LedgerError, match="without a partner"):
+        ledger.figure(apart)
 
 
 def test_check_writes_nothing(tmp_path, monkeypatch, capsys):

@@ -142,6 +142,20 @@ def test_another_mixer_is_asked_in_every_layer():
     assert asked == [((3, HEADS, 7, WIDTH // HEADS), rope, list(range(7)))] * LAYERS
 
 
+@pytest.mark.parametrize("name", ["none", "alibi", "rope"])
+@pytest.mark.parametrize("window", [None, 3])
+def test_fewer_queries_than_keys_are_the_last_ones(name, window):
+    encoding = encodings()[name]
+    q, k, v = torch.randn(
+        3, 1, HEADS, 9, WIDTH // HEADS, generator=torch.Generator().manual_seed(0)
+    )
+    whole = causal_attention(q, k, v, encoding=encoding, window=window)
+    last = causal_attention(q[..., 7:, :], k, v, encoding=encoding, window=window)
+    torch.testing.assert_close(last, whole[..., 7:, :], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="a key for each query, got 9 and 7"):
+        causal_attention(q, k[..., :7, :], v[..., :7, :], encoding=encoding, window=window)
+
+
 @torch.no_grad()
 def test_positions_reach_the_encoding():
     """Relative encodings do not notice a shift, labels do."""

@@ -34,11 +34,15 @@ def test_select():
     assert results.select(RUNS, encoding="a", rate=2) == RUNS[2:4]
     with pytest.raises(ValueError, match="no run has"):
         results.select(RUNS, encoding="c")
+    with pytest.raises(ValueError, match="no run knows encodng"):
+        results.select(RUNS, encodng=None)
 
 
 def test_the_best_settings_have_the_lowest_mean():
     """Not the lowest single run: rate 1 has the best seed, rate 2 the best mean."""
     assert results.best_settings(RUNS[:4], ("rate",)) == {"rate": 2}
+    diverged = [{**RUNS[2], "loss": None}, *RUNS[:2], RUNS[3]]
+    assert results.best_settings(diverged, ("rate",)) == {"rate": 1}
 
 
 def test_paired_differences_are_those_of_numpy():

@@ -79,7 +79,7 @@ def fitting(runs: list[dict], where: dict, of: str) -> dict[int, float]:
     where = {key: value for key, value in where.items() if value != "any"}
     if where.get("learning_rate") == "best":
         del where["learning_rate"]
-        where |= results.best_settings(results.select(runs, **where), ("learning_rate",), of)
+        where |= results.best_settings(results.select(runs, **where), ("learning_rate",))
     found = results.select(runs, **where)
     by_seed = {run["seed"]: look_up(run, of) for run in found}
     if len(by_seed) < len(found):
