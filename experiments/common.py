@@ -64,7 +64,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     made.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON")
     made.add_argument(
-        "--work", type=Path, default=HERE / "work", help="folder of finished runs and weights"
+        "--work", type=Path, default=HERE / "runs", help="folder of finished runs and weights"
     )
     return made
 

@@ -110,6 +110,8 @@ def main() -> None:
     made.add_argument("--layers", type=int, default=2)
     made.add_argument("--heads", type=int, default=4)
     args = made.parse_args()
+    if args.text and not (args.work / args.text).is_file():
+        raise SystemExit(f"--text names {args.text!r}, but there is no such file in {args.work}")
     if args.tune:
         args.name, args.seeds = "tune", [TUNING_SEED]
         runs = plan(args, lambda encoding, length: product(args.rates, args.starts))

@@ -42,7 +42,7 @@ def test_an_installed_library_is_whole(tmp_path):
     """An editable installation would hide a file that pip leaves out."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    ignored = shutil.ignore_patterns("__pycache__", "work")
+    ignored = shutil.ignore_patterns("__pycache__", "runs")
     for folder in ("rope_lib", "experiments"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"

@@ -361,6 +361,9 @@ def test_another_text_can_be_brought(tuned, tmp_path):
     code, said = run("compare", *TINY, *options, "--name", "text2", *tuned)
     assert code != 0
     assert "'text': 'some.txt'" in said
+    code, said = run("compare", *TINY, *options, "--text", "gone.txt", *tuned)
+    assert code != 0
+    assert "there is no such file" in said
     (own,), (plays,) = stored(tmp_path, "text2"), stored(tmp_path, "text0")
     assert own["text"] == "some.txt"
     assert "text" not in plays
