@@ -24,7 +24,7 @@ from training import (
     validate,
 )
 
-from rope_lib.model import Decoder
+from rope_lib.model import Decoder, Mixer, causal_attention
 from rope_lib.results import best_settings, select
 
 BYTES_A_STEP = 1024
@@ -36,7 +36,8 @@ Settings = Callable[[str, int], Iterable[tuple[float, float]]]
 def work(run: dict, place: Place) -> dict:
     """Train one model; its loss is over 65,536 bytes that it never saw."""
     texts = read_texts(place.folder.parent / run["text"]) if "text" in run else plays()
-    model, curve = trained(run, place, run["name"], texts)
+    model = build(run)
+    curve = fit(model, run, place, run["name"], texts)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_seen": run["steps"] * run["batch"] * run["length"],
@@ -45,18 +46,17 @@ def work(run: dict, place: Place) -> dict:
     }
 
 
-def build(run: dict) -> Decoder:
+def build(run: dict, mixer: Mixer = causal_attention) -> Decoder:
     """The model of a run, at its start."""
     sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
-    return make_model(Model(**sizes), run["length"], run["seed"])
+    return make_model(Model(**sizes), run["length"], run["seed"], mixer)
 
 
-def trained(run: dict, place: Place, name: str, texts: Texts | None = None) -> tuple[Decoder, list]:
-    """The same model after training, and its curve; read from the checkpoint if it is there."""
-    model = build(run)
+def fit(model: Decoder, run: dict, place: Place, name: str, texts: Texts | None = None) -> list:
+    """Train the model as the run says, or read it from its checkpoint; returns its curve."""
     schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
     curve = train(model, schedule, run["seed"], place, name, texts=texts)
-    return model, [[step, finite(loss)] for step, loss in curve]
+    return [[step, finite(loss)] for step, loss in curve]
 
 
 def plan(args: argparse.Namespace, settings: Settings) -> list[dict]:

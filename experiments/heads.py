@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 from common import Place, parser, run_all
-from compare import best, build, stored_runs, trained
+from compare import best, build, fit, stored_runs
 from training import ENCODINGS
 
 from rope_lib.attention import attention_weights, encode
@@ -39,7 +39,8 @@ def work(run: dict, place: Place) -> dict:
     fresh = build(run).to(place.device)
     before = look(fresh, run)
     quiet = replace(place, folder=place.folder.parent / "compare", tick=lambda steps: None)
-    model, _ = trained(run, quiet, run["trained_as"])
+    model = build(run)
+    fit(model, run, quiet, run["trained_as"])
     after = look(model, run)
     result = {"distances": shown(run), "near": NEAR, "before": before, "after": after}
     if run["encoding"] == "rope":

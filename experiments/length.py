@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 from common import Place, finite, parser, run_all
-from compare import best, trained
+from compare import best, build, fit
 from training import Schedule, train
 
 from rope_lib.frequencies import inverse_frequencies
@@ -33,7 +33,8 @@ SCORED = 128  # bytes at the end of each piece
 
 def work(run: dict, place: Place) -> dict:
     """Train a model, or change a trained one; then score it with more and more text before."""
-    model, curve = trained(run, place, f"{run['encoding']}-{run['seed']}")
+    model = build(run)
+    curve = fit(model, run, place, f"{run['encoding']}-{run['seed']}")
     is_trained_here = run["method"] == "none" and not run["tuned_steps"]
     result = {"curve": curve} if is_trained_here else _change(model, run)
     if run["tuned_steps"]:

@@ -7,15 +7,14 @@ its weights: how many are negative, and what do the rows sum to?
 """
 
 import argparse
-import math
 from functools import partial
 from itertools import product
 
 import torch
-from common import Place, parser, run_all
-from compare import best
+from common import Place, finite, parser, run_all
+from compare import best, build, fit
 from torch import nn
-from training import Model, Schedule, make_model, train, validate
+from training import validate
 
 from rope_lib.linear_attention import FavorFeatures, elu_plus_one, linear_attention
 from rope_lib.rotary import RotaryEmbedding
@@ -37,8 +36,7 @@ def make(run: dict) -> nn.Module:
     favor = FavorFeatures(head_dim, FAVOR_FEATURES, seed=run["seed"])
     features = {"elu": elu_plus_one, "favor": favor}[run["features"]]
     mixer = partial(linear_attention, causal=True, features=features, place=run["place"])
-    sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
-    model = make_model(Model(**sizes), run["length"], run["seed"], mixer)
+    model = build(run, mixer)
     if run["features"] == "favor" and run["place"] in ("numerator", "both"):
         model.encoding = RotaryEmbedding(FAVOR_FEATURES, pairing="half")  # it turns the features
     return model
@@ -47,13 +45,12 @@ def make(run: dict) -> nn.Module:
 def work(run: dict, place: Place) -> dict:
     """Train one model, and look at its weights on held-out text."""
     model = make(run)
-    schedule = Schedule(run["length"], run["batch"], run["steps"], run["learning_rate"])
-    curve = train(model, schedule, run["seed"], place, run["name"])
-    loss = validate(model, run["length"], 65_536 // run["length"])
+    curve = fit(model, run, place, run["name"])
+    loss = finite(validate(model, run["length"], 65_536 // run["length"]))
     return {
-        "curve": [[step, _number(loss)] for step, loss in curve],
-        "loss": _number(loss),
-        "diverged": not math.isfinite(loss),
+        "curve": curve,
+        "loss": loss,
+        "diverged": loss is None,
         **weights_seen(model, run),
     }
 
@@ -77,14 +74,9 @@ def weights_seen(model: nn.Module, run: dict) -> dict:
     allowed = torch.ones(weights.shape[-2:], dtype=torch.bool, device=weights.device).tril()
     sums = weights.sum(dim=-1)
     return {
-        "negative_share": _number((weights[..., allowed] < 0).double().mean().item()),
-        "row_sum": [_number(x.item()) for x in (sums.min(), sums.median(), sums.max())],
+        "negative_share": finite((weights[..., allowed] < 0).double().mean().item()),
+        "row_sum": [finite(x.item()) for x in (sums.min(), sums.median(), sums.max())],
     }
-
-
-def _number(x: float) -> float | None:
-    """JSON knows no NaN."""
-    return float(f"{x:.6g}") if math.isfinite(x) else None
 
 
 def plan(args: argparse.Namespace, starts: dict[str, float]) -> list[dict]:

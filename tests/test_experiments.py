@@ -447,10 +447,27 @@ def test_stored_runs_say_where_they_come_from(name):
             assert loss is None or (0 <= step <= run["steps"] and 0 < loss < 7)
 
 
+@pytest.mark.parametrize("name", ["tune", "compare", "compare_long", "length", "linear"])
+def test_stored_runs_begin_where_the_scripts_begin(name):
+    """Before the first step: the same weights, encoding, attention and held-out text as then."""
+    import compare
+    import linear
+    from training import validate
+
+    build = linear.make if name == "linear" else compare.build
+    begun = [run for run in results.load(name)["runs"] if run.get("curve")]
+    seed = min(run["seed"] for run in begun)
+    kinds = {(run["encoding"], run.get("features"), run.get("place"), run["length"]): run
+             for run in begun if run["seed"] == seed}  # fmt: skip
+    for kind, run in kinds.items():
+        loss = validate(build(run), run["length"], 8192 // run["length"])
+        assert loss == pytest.approx(run["curve"][0][1], abs=2e-3), kind
+
+
 def test_a_stored_curve_can_be_run_again(tmp_path):
     """The first 100 steps of one run of the comparison: other processors may differ a little."""
     from common import Place
-    from compare import trained
+    from compare import build, fit
 
     wanted = {"encoding": "rope", "length": 64, "seed": 0, "learning_rate": 0.003}
     (run,) = results.select(results.load("compare")["runs"], **wanted)
@@ -463,7 +480,7 @@ def test_a_stored_curve_can_be_run_again(tmp_path):
             raise StopHereError
 
     with pytest.raises(StopHereError):
-        trained(run, Place(torch.device("cpu"), tmp_path, stop_after_200), "again")
+        fit(build(run), run, Place(torch.device("cpu"), tmp_path, stop_after_200), "again")
     curve = torch.load(tmp_path / "again.pt", weights_only=True)["curve"]
     for (step, loss), (stored_step, stored_loss) in zip(curve, run["curve"], strict=False):
         assert step == stored_step
