@@ -251,7 +251,7 @@ class RotaryEmbedding(nn.Module):
             )
         turned = rotate(
             part, cos, sin, pairing=pairing, inverse=self.clockwise,
-            wide=self.precision.wide_arithmetic,
+            precision=self.precision,
         )  # fmt: skip
         if pairing != self.output_pairing:
             turned = to_half(turned) if self.output_pairing == "half" else to_interleaved(turned)

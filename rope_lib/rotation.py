@@ -5,6 +5,7 @@ and cannot disagree with either; only :func:`rotate` needs to be told which numb
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from .checks import (
     seen_any,
 )
 from .frequencies import float64_device
+from .turning import define, turn, turn_
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def rotate(
     *,
     pairing: str,
     inverse: bool = False,
-    wide: bool = True,
+    precision: Precision = EXACT,
 ) -> torch.Tensor:
     """Turn each pair of the last dimension counter-clockwise by its angle.
 
@@ -122,8 +124,8 @@ def rotate(
             ``head_dim / 2``.
         pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
         inverse: turn clockwise instead.
-        wide: compute in float32 or wider and round once; False computes, and rounds at every step,
-            in the wider of the dtypes of ``x`` and the tables.
+        precision: where to round. With another than the default, every step is that of the formula
+            above; with the default, a processor may also fuse a product with a sum.
 
     Returns:
         A new tensor with the shape and dtype of ``x``.
@@ -135,13 +137,12 @@ def rotate(
     Source: RoFormer (arXiv 2104.09864), equation 34.
     """
     _require_fitting(x, cos, sin, pairing)
-    work = _working_dtype(x, cos) if wide else torch.promote_types(x.dtype, cos.dtype)
-    first, second = (part.to(work) for part in _split(x, pairing))
-    cos, sin = cos.to(work), sin.to(work)
-    if inverse:
-        sin = -sin
-    turned = first * cos - second * sin, first * sin + second * cos
-    return _join([part.to(x.dtype) for part in turned], pairing)
+    sin = -sin if inverse else sin
+    work = torch.promote_types(x.dtype, cos.dtype)
+    if precision.wide_arithmetic:
+        work = torch.promote_types(work, torch.float32)
+    free = precision is EXACT or precision == EXACT
+    return (turn if free else define)(x, cos, sin, pairing, work)
 
 
 def rotate_(
@@ -150,7 +151,8 @@ def rotate_(
     """Turn ``x`` in place: :func:`rotate`, without room for a second ``x``.
 
     A float32 or float64 tensor in interleaved order is one complex multiplication over its own
-    memory. Everything else turns half of ``x`` at a time.
+    memory. Everything else is turned block by block and takes the memory of a block. Where a
+    gradient of ``x`` is recorded, or a compiler traces, it is a copy of :func:`rotate`'s result.
 
     Args:
         x: ``(..., seq, head_dim)``, overwritten. With a ``RuntimeError``, PyTorch refuses a leaf
@@ -164,46 +166,10 @@ def rotate_(
         TypeError, ValueError: as in :func:`rotate`; ``x`` is then untouched.
     """
     _require_fitting(x, cos, sin, pairing)
-    if inverse:
-        sin = -sin
-    wide = _working_dtype(x, cos)
-    if pairing == "interleaved" and x.dtype == wide and _is_complex_viewable(x):
-        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(
-            torch.complex(cos.to(wide), sin.to(wide))
-        )
-        return x
-    first, second = _split(x, pairing)
-    turned_first = first * cos.to(wide) - second * sin.to(wide)
-    second.copy_(first * sin.to(wide) + second * cos.to(wide))
-    first.copy_(turned_first)
-    return x
-
-
-def _split(x: torch.Tensor, pairing: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Views of the first and the second number of every pair."""
-    if pairing == "interleaved":
-        return x[..., 0::2], x[..., 1::2]
-    half = x.shape[-1] // 2  # slices, since autograd lets nobody write to the views of chunk()
-    return x[..., :half], x[..., half:]
-
-
-def _join(parts: list[torch.Tensor], pairing: str) -> torch.Tensor:
-    """Undo :func:`_split`."""
-    if pairing == "interleaved":
-        return torch.stack(parts, dim=-1).flatten(-2)
-    return torch.cat(parts, dim=-1)
-
-
-def _working_dtype(x: torch.Tensor, table: torch.Tensor) -> torch.dtype:
     # 16-bit inputs are turned in float32 and rounded once, so the result is the exact one, rounded.
-    return torch.promote_types(torch.promote_types(x.dtype, table.dtype), torch.float32)
-
-
-def _is_complex_viewable(x: torch.Tensor) -> bool:
-    if torch.compiler.is_compiling():  # which cannot see offsets, and fuses the other way as well
-        return False
-    even = all(step % 2 == 0 for step in x.stride()[:-1]) and x.storage_offset() % 2 == 0
-    return x.stride(-1) == 1 and even
+    work = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
+    turn_(x, cos, -sin if inverse else sin, pairing, work)
+    return x
 
 
 def _require_tabulable(
@@ -237,8 +203,27 @@ def _require_axis(axis: torch.Tensor, positions: torch.Tensor, inv_freq: torch.T
         raise ValueError(f"axis must lie in 0..{count - 1}, got {axis.tolist()}")
 
 
+def _fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
+    """The common case. The checks with words take longer than turning one token."""
+    if not type(x) is type(cos) is type(sin) is torch.Tensor:
+        return False
+    table = cos.shape
+    return (
+        len(table) == 2
+        and table == sin.shape
+        and x.shape[-2:] == (table[0], 2 * table[1])
+        and x.dtype in FLOATS
+        and cos.dtype in FLOATS
+        and sin.dtype is cos.dtype
+        and x.layout is cos.layout is sin.layout is torch.strided
+        and x.device == cos.device == sin.device
+    )
+
+
 def _require_fitting(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str) -> None:
     require_choice("pairing", pairing, PAIRINGS)
+    if _fits_at_a_glance(x, cos, sin):
+        return
     require_float_tensor("x", x)
     require_float_tensor("cos", cos)
     require_float_tensor("sin", sin)

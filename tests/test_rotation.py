@@ -122,8 +122,9 @@ def test_the_pairings_are_one_rotation_in_two_orders(width, length, seed):
     x = random(length, width, seed=seed)
     cos, sin = tables(some_positions(length, seed), width)
     interleaved = rotate(x, cos, sin, pairing="interleaved")
+    # A processor may fuse a product with a sum in one of them: one rounding apart.
     torch.testing.assert_close(
-        to_half(interleaved), rotate(to_half(x), cos, sin, pairing="half"), rtol=0, atol=0
+        to_half(interleaved), rotate(to_half(x), cos, sin, pairing="half"), rtol=0, atol=2e-15
     )
 
 

@@ -1,0 +1,223 @@
+"""The arithmetic of a turn: its definition, and the same in fewer passes over memory.
+
+Turning does little with each number, so its cost is how often numbers travel between memory and
+processor. The definition makes about five passes. A compiler joins them into one. An eager run
+cannot, and takes other ways to the same result, bit for bit: two numbers that lie side by side are
+one complex number, and everything else is turned in blocks that stay in a core's own cache.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+Tensors = tuple[torch.Tensor, ...]
+
+BLOCK = 2**16  # numbers; 256 KiB of float32, of which a core's own cache holds several
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+FEW = 2**13  # numbers that take no longer to turn than the operations take to start
+
+
+def define(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
+) -> torch.Tensor:
+    """``(a cos - b sin, a sin + b cos)`` for each pair of ``x``, computed in the dtype ``work``.
+
+    Plain operations, which compilers and transformations see through. The arguments fit each other
+    already: :func:`rope_lib.rotation.rotate` looks at them.
+    """
+    first, second = split(_in(work, x), pairing)
+    cos, sin = _in(work, cos), _in(work, sin)
+    turned = first * cos - second * sin, first * sin + second * cos
+    # Narrowed before they are joined: a compiler would write the wide joint tensor to memory.
+    return join([_in(x.dtype, part) for part in turned], pairing)
+
+
+def turn(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
+) -> torch.Tensor:
+    """:func:`define`, in fewer passes where that is possible."""
+    if not _is_plain(x, cos, sin):
+        return define(x, cos, sin, pairing, work)
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Turn.apply(x, cos, sin, pairing, work)
+    if x.numel() <= FEW:
+        return _turn_few(x, cos, sin, pairing, work)
+    result = torch.empty_like(x)
+    _fill(result, x, _in(work, cos), _in(work, sin), pairing)
+    return result
+
+
+def turn_(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
+) -> None:
+    """:func:`turn`, with the result in the memory of ``x``."""
+    if _is_plain(x, cos, sin) and not (x.requires_grad and torch.is_grad_enabled()):
+        _fill(x, x, _in(work, cos), _in(work, sin), pairing)
+    else:
+        x.copy_(define(x, cos, sin, pairing, work))
+
+
+class _Turn(torch.autograd.Function):
+    """The gradient of a turn is the turn back: it needs the tables, not what was turned."""
+
+    @staticmethod
+    def forward(ctx, x, cos, sin, pairing, work):
+        ctx.save_for_backward(cos, sin)
+        ctx.pairing, ctx.work = pairing, work
+        return turn(x, cos, sin, pairing, work)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        cos, sin = ctx.saved_tensors
+        return turn(gradient, cos, -sin, ctx.pairing, ctx.work), None, None, None, None
+
+
+def split(x: torch.Tensor, pairing: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Views of the first and the second number of every pair."""
+    return (x[..., 0::2], x[..., 1::2]) if pairing == "interleaved" else x.chunk(2, dim=-1)
+
+
+def join(parts: list[torch.Tensor], pairing: str) -> torch.Tensor:
+    """Undo :func:`split`."""
+    if pairing == "interleaved":
+        *rows, pairs = parts[0].shape
+        return torch.stack(parts, dim=-1).reshape(*rows, 2 * pairs)
+    return torch.cat(parts, dim=-1)
+
+
+def _is_plain(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> bool:
+    """Whether the memory of ``x`` can be worked on: nothing traces, transforms or fakes it."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in PLAIN
+        and x.is_cpu
+        and not (cos.requires_grad or sin.requires_grad)
+        and _has_memory(x)
+        and torch.autograd.forward_ad.unpack_dual(x).tangent is None
+        and not torch.jit.is_tracing()
+    )
+
+
+def _has_memory(x: torch.Tensor) -> bool:
+    try:
+        x.data_ptr()
+    except RuntimeError:  # one that vmap or a derivative has wrapped
+        return False
+    return True
+
+
+def _in(dtype: torch.dtype, x: torch.Tensor) -> torch.Tensor:
+    return x if x.dtype == dtype else x.to(dtype)
+
+
+def _turn_few(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
+) -> torch.Tensor:
+    """With few numbers, what costs is starting an operation, so as few as possible."""
+    wide, cos, sin = _in(work, x), _in(work, cos), _in(work, sin)
+    if pairing == "half":
+        first, second = wide.chunk(2, dim=-1)
+        turned = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    elif (pairs := _as_complex(wide)) is not None:
+        turned = (pairs * torch.complex(cos, sin)).view(work)
+    else:
+        return define(x, cos, sin, pairing, work)
+    return _in(x.dtype, turned)
+
+
+def _fill(
+    result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str
+) -> None:
+    """Turn ``x`` into ``result``, which may be ``x`` itself, in the dtype of the tables.
+
+    Raises:
+        RuntimeError: several rows of ``result`` are one in memory; nothing has changed.
+    """
+    if pairing == "half":
+        for block in _blocks(result, x, cos, sin):
+            _turn_halves(*block)
+        return
+    turns = torch.complex(cos, sin)
+    pairs = _as_complex(x) if x.dtype == cos.dtype else None
+    if pairs is None:
+        for block in _blocks(result, x, turns):
+            _turn_copies(*block)
+    elif turns.numel() <= BLOCK:
+        torch.mul(pairs, turns, out=pairs if result is x else _as_complex(result))
+    else:
+        for into, numbers, factors in _rows(_as_complex(result), pairs, turns):
+            torch.mul(numbers, factors, out=into)
+
+
+def _as_complex(x: torch.Tensor) -> torch.Tensor | None:
+    """The same memory as complex numbers; None where pairs do not lie side by side in it."""
+    try:
+        return x.view(x.dtype.to_complex())
+    except RuntimeError:  # an odd stride or offset
+        return None
+
+
+def _turn_halves(
+    result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> None:
+    wide = result if result.dtype == cos.dtype else torch.empty(x.shape, dtype=cos.dtype)
+    if wide.data_ptr() != x.data_ptr():
+        wide.copy_(x)
+    first, second = wide.chunk(2, dim=-1)
+    across, back = first * sin, second * sin
+    first.mul_(cos).sub_(back)
+    second.mul_(cos).add_(across)
+    if wide is not result:
+        result.copy_(wide)
+
+
+def _turn_copies(result: torch.Tensor, x: torch.Tensor, turns: torch.Tensor) -> None:
+    kind = turns.dtype.to_real()
+    wide = x.to(kind, copy=True, memory_format=torch.contiguous_format)
+    wide.view(turns.dtype).mul_(turns)
+    result.copy_(wide)
+
+
+def _blocks(*tensors: torch.Tensor) -> Iterator[Tensors]:
+    """Matching pieces of tensors whose rows broadcast, of BLOCK numbers at most.
+
+    The sequence is cut first, so that its piece of the tables stays in the cache for all heads.
+    """
+    first = tensors[0]
+    if any(step == 0 and size > 1 for step, size in zip(first.stride(), first.shape, strict=True)):
+        raise RuntimeError("rows of an expanded tensor are a single memory location")
+    if first.numel() <= BLOCK:
+        yield tensors
+        return
+    for piece in _rows(*tensors):
+        yield from _cut(_broadcast(piece))
+
+
+def _rows(*tensors: torch.Tensor) -> Iterator[Tensors]:
+    """The sequence in pieces of BLOCK numbers for each head."""
+    *rows, width = tensors[0].shape
+    count = max(1, BLOCK // width)
+    if not rows or rows[-1] <= count:
+        yield tensors
+    else:
+        yield from zip(*(each.split(count, -2) for each in _broadcast(tensors)), strict=True)
+
+
+def _cut(tensors: Tensors) -> Iterator[Tensors]:
+    """Batches and heads in pieces of BLOCK numbers, or of one head."""
+    first = tensors[0]
+    if first.ndim <= 2:
+        yield tensors
+        return
+    count = first.shape[0] * BLOCK // first.numel()
+    cuts = (each.split(count) if count > 1 else each.unbind() for each in tensors)
+    for piece in zip(*cuts, strict=True):
+        if piece[0].numel() <= BLOCK:
+            yield piece
+        else:
+            yield from _cut(piece)
+
+
+def _broadcast(tensors: Tensors) -> Tensors:
+    rows = tensors[0].shape[:-1]
+    return tuple(each.expand(*rows, each.shape[-1]) for each in tensors)
