@@ -7,8 +7,9 @@ The modules stand in floors; each imports only from floors below it.
 ``text``  ``results``                     ten plays to train on; stored results of experiments
 ``frequencies``  ``axes``  ``positions``  how fast each pair turns; by which axis of a position;
                                           where tokens stand
-``reference``                             the slow float64 specification
+``reference``  ``turning``                the slow float64 specification; the fast arithmetic
 ``scaling``  ``rotation``  ``layout``     longer contexts; turning vectors; the two pairings
+``kernels``                               queries and keys together, on a GPU in one launch
 ``families``                              how each family of models turns
 ``parameters``                            a configuration's rope parameters in one dictionary
 ``config``                                what they mean: reading a model's configuration

@@ -21,6 +21,7 @@ from .checks import (
 )
 from .config import read_config
 from .frequencies import float64_device, inverse_frequencies
+from .kernels import BACKENDS, rotate_qk
 from .layout import to_half, to_interleaved
 from .rotation import EXACT, Precision, rotate, rotation_tables
 from .scaling import Scaling
@@ -44,6 +45,7 @@ class RotaryEmbedding(nn.Module):
         output_pairing: order of the turned numbers, where it is not that of the input.
         precision: where to round; the default rounds once.
         signed: allow negative positions, in a text a mistake.
+        backend: see :func:`rope_lib.kernels.rotate_qk`; None chooses by device.
 
     Raises:
         TypeError, ValueError: an odd or too large width, a base that is not above 0, an unknown
@@ -64,6 +66,7 @@ class RotaryEmbedding(nn.Module):
         output_pairing: str | None = None,
         precision: Precision = EXACT,
         signed: bool = False,
+        backend: str | None = None,
     ):
         super().__init__()
         self.rotary_dim = require_rotary_dim(head_dim, rotary_dim)
@@ -78,6 +81,7 @@ class RotaryEmbedding(nn.Module):
         self.precision = require_instance("precision", precision, Precision)
         self.clockwise = require_instance("clockwise", clockwise, bool)
         self.signed = require_instance("signed", signed, bool)
+        self.backend = require_choice("backend", backend, BACKENDS)
         self.length: int | None = None  # of the longest text, where for_length has given it
         if axes is not None and 2 * len(axes.axis) != self.rotary_dim:
             raise ValueError(
@@ -132,7 +136,30 @@ class RotaryEmbedding(nn.Module):
         dtype = torch.promote_types(q.dtype, k.dtype)
         if self.precision.wide_tables:
             dtype = torch.promote_types(dtype, torch.float32)
-        cos, sin = self.tables(positions, dtype=dtype)
+        return self.rotate(q, k, *self.tables(positions, dtype=dtype))
+
+    def rotate(
+        self, q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """:meth:`forward` with ready tables, so that all layers of a model can share them.
+
+        Args:
+            q, k: as in :meth:`forward`.
+            cos, sin: from :meth:`tables`, in float32 or wider unless ``precision`` has others.
+
+        Returns:
+            ``q, k``, new tensors; by a fused kernel where :attr:`backend` and the device allow it.
+
+        Raises:
+            TypeError, ValueError: widths, lengths or devices that do not fit.
+        """
+        for name, x in (("q", q), ("k", k)):
+            self._require_heads(name, x)
+        if self._is_usual:
+            return rotate_qk(
+                q, k, cos, sin, pairing=self.pairing, rotated=self.rotated,
+                inverse=self.clockwise, backend=self.backend,
+            )  # fmt: skip
         return self._rotate(q, cos, sin), self._rotate(k, cos, sin)
 
     def tables(
@@ -238,6 +265,13 @@ class RotaryEmbedding(nn.Module):
             return ladder
         return ladder[torch.tensor(self.axes.step, device=device)]
 
+    @property
+    def _is_usual(self) -> bool:
+        """Whether heads are turned as a kernel turns them."""
+        blocks = 1 if self.axes is None else self.axes.blocks
+        same = self.pairing == self.output_pairing
+        return blocks == 1 and same and self.precision == EXACT
+
     def _rotate(
         self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str | None = None
     ) -> torch.Tensor:
@@ -297,7 +331,7 @@ class RotaryEmbedding(nn.Module):
         words += [f"rotary_dim={self.rotary_dim}"]
         usual = {"rotated": "first", "scaling": None, "axes": None, "clockwise": False,
                  "output_pairing": self.pairing, "precision": EXACT, "signed": False,
-                 "length": None}  # fmt: skip
+                 "backend": None, "length": None}  # fmt: skip
         words += [f"{k}={getattr(self, k)!r}" for k, v in usual.items() if getattr(self, k) != v]
         return ", ".join(words)
 

@@ -26,7 +26,7 @@ from .checks import (
     seen_any,
 )
 from .frequencies import float64_device
-from .turning import define, turn, turn_
+from .turning import define, turn, turn_, wide
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,12 @@ def rotate(
 
     Source: RoFormer (arXiv 2104.09864), equation 34.
     """
-    _require_fitting(x, cos, sin, pairing)
+    require_fitting(x, cos, sin, pairing)
     sin = -sin if inverse else sin
+    if precision is EXACT or precision == EXACT:
+        return turn(x, cos, sin, pairing, wide(x, cos))
     work = torch.promote_types(x.dtype, cos.dtype)
-    if precision.wide_arithmetic:
-        work = torch.promote_types(work, torch.float32)
-    free = precision is EXACT or precision == EXACT
-    return (turn if free else define)(x, cos, sin, pairing, work)
+    return define(x, cos, sin, pairing, wide(x, cos) if precision.wide_arithmetic else work)
 
 
 def rotate_(
@@ -165,10 +164,8 @@ def rotate_(
     Raises:
         TypeError, ValueError: as in :func:`rotate`; ``x`` is then untouched.
     """
-    _require_fitting(x, cos, sin, pairing)
-    # 16-bit inputs are turned in float32 and rounded once, so the result is the exact one, rounded.
-    work = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
-    turn_(x, cos, -sin if inverse else sin, pairing, work)
+    require_fitting(x, cos, sin, pairing)
+    turn_(x, cos, -sin if inverse else sin, pairing, wide(x, cos))
     return x
 
 
@@ -203,7 +200,7 @@ def _require_axis(axis: torch.Tensor, positions: torch.Tensor, inv_freq: torch.T
         raise ValueError(f"axis must lie in 0..{count - 1}, got {axis.tolist()}")
 
 
-def _fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
+def fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
     """The common case. The checks with words take longer than turning one token."""
     if not type(x) is type(cos) is type(sin) is torch.Tensor:
         return False
@@ -220,11 +217,14 @@ def _fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
     )
 
 
-def _require_fitting(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str) -> None:
+def require_fitting(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, name: str = "x"
+) -> None:
+    """Raise unless tables of half width fit the rows and pairs of ``x``, called ``name``."""
     require_choice("pairing", pairing, PAIRINGS)
-    if _fits_at_a_glance(x, cos, sin):
+    if fits_at_a_glance(x, cos, sin):
         return
-    require_float_tensor("x", x)
+    require_float_tensor(name, x)
     require_float_tensor("cos", cos)
     require_float_tensor("sin", sin)
     if cos.shape != sin.shape or cos.dtype != sin.dtype:
@@ -232,16 +232,16 @@ def _require_fitting(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pair
             "cos and sin must have the same shape and dtype, got "
             f"{tuple(cos.shape)} {cos.dtype} and {tuple(sin.shape)} {sin.dtype}"
         )
-    require_same_device("cos", cos, "x", x)
-    require_same_device("sin", sin, "x", x)
+    require_same_device("cos", cos, name, x)
+    require_same_device("sin", sin, name, x)
     if 2 * cos.shape[-1] != x.shape[-1]:
         raise ValueError(
-            f"cos and sin must hold one number for each pair, {x.shape[-1]} / 2 for x of shape "
-            f"{tuple(x.shape)}; got {tuple(cos.shape)}"
+            f"cos and sin must hold one number for each pair, {x.shape[-1]} / 2 for {name} of "
+            f"shape {tuple(x.shape)}; got {tuple(cos.shape)}"
         )
     if not fits_rows(tuple(cos.shape[:-1]), tuple(x.shape[:-1])):
         raise ValueError(
-            f"cos and sin of shape {tuple(cos.shape)} do not fit x of shape {tuple(x.shape)}: "
-            "allowed are (pairs,), (seq, pairs), or as many dimensions as x with size 1 or x's own "
-            "before the sequence, such as (batch, 1, seq, pairs)"
+            f"cos and sin of shape {tuple(cos.shape)} do not fit {name} of shape {tuple(x.shape)}: "
+            f"allowed are (pairs,), (seq, pairs), or as many dimensions as {name} with size 1 or "
+            "its own before the sequence, such as (batch, 1, seq, pairs)"
         )

@@ -7,6 +7,7 @@ one complex number, and everything else is turned in blocks that stay in a core'
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -45,6 +46,44 @@ def turn(
     result = torch.empty_like(x)
     _fill(result, x, _in(work, cos), _in(work, sin), pairing)
     return result
+
+
+def turn_few_pairs(q: Any, k: Any, cos: Any, sin: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Queries and keys of few tokens in interleaved order and float32, or None.
+
+    None is for everything unusual, mistakes included: the long way says what is wrong. With one
+    token, the checks of the long way take longer than the work.
+    """
+    if not type(q) is type(k) is type(cos) is type(sin) is torch.Tensor:
+        return None
+    table = cos.shape
+    if not (
+        len(table) == 2
+        and table == sin.shape
+        and q.shape[-2:] == k.shape[-2:] == (table[0], 2 * table[1])
+        and q.dtype is k.dtype is cos.dtype is sin.dtype is torch.float32
+        and q.numel() <= FEW
+        and k.numel() <= FEW
+        and q.is_cpu
+        and k.is_cpu
+        and cos.is_cpu
+        and sin.is_cpu
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    ):
+        return None
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, cos, sin)):
+        return None
+    turns = torch.complex(cos, sin)
+    try:
+        return tuple((x.view(turns.dtype) * turns).view(q.dtype) for x in (q, k))
+    except RuntimeError:  # an odd stride or offset, or one that vmap or a derivative has wrapped
+        return None
+
+
+def wide(x: torch.Tensor, table: torch.Tensor) -> torch.dtype:
+    """The dtype to compute in: 16-bit numbers are turned in float32 and rounded once."""
+    return torch.promote_types(torch.promote_types(x.dtype, table.dtype), torch.float32)
 
 
 def turn_(
@@ -114,15 +153,22 @@ def _turn_few(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
 ) -> torch.Tensor:
     """With few numbers, what costs is starting an operation, so as few as possible."""
-    wide, cos, sin = _in(work, x), _in(work, cos), _in(work, sin)
-    if pairing == "half":
-        first, second = wide.chunk(2, dim=-1)
-        turned = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
-    elif (pairs := _as_complex(wide)) is not None:
-        turned = (pairs * torch.complex(cos, sin)).view(work)
-    else:
-        return define(x, cos, sin, pairing, work)
+    cos, sin = _in(work, cos), _in(work, sin)
+    if pairing == "interleaved":
+        return _times(x, torch.complex(cos, sin))
+    first, second = _in(work, x).chunk(2, dim=-1)
+    turned = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
     return _in(x.dtype, turned)
+
+
+def _times(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Adjacent pairs times complex numbers."""
+    kind = turns.dtype.to_real()
+    numbers = _in(kind, x)
+    pairs = _as_complex(numbers)
+    if pairs is None:
+        pairs = _as_complex(numbers.clone(memory_format=torch.contiguous_format))
+    return _in(x.dtype, (pairs * turns).view(kind))
 
 
 def _fill(

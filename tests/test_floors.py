@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import rope_lib
 
 FOLDER = Path(rope_lib.__file__).parent
-MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+FILES = {path.stem: [path] for path in FOLDER.glob("*.py") if path.stem != "__init__"}
+FILES["kernels"] = sorted((FOLDER / "kernels").glob("*.py"))  # a package that is one floor
+MODULES = sorted(FILES)
 
 
 def floors() -> dict[str, int]:
@@ -20,10 +23,17 @@ def floors() -> dict[str, int]:
     return {name: floor for floor, row in enumerate(rows) for name in row}
 
 
+def nodes(module: str) -> list[ast.AST]:
+    trees = [ast.parse(path.read_text("utf-8")) for path in FILES[module]]
+    return [node for tree in trees for node in ast.walk(tree)]
+
+
 def imported_by(module: str) -> set[str]:
     """The modules of the library that a module imports, wherever it does so."""
     found = set()
-    for node in ast.walk(ast.parse((FOLDER / f"{module}.py").read_text("utf-8"))):
+    for node in nodes(module):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and module == "kernels":
+            continue
         if isinstance(node, ast.ImportFrom) and node.level:
             found |= {node.module} if node.module else {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom | ast.Import):
@@ -49,9 +59,17 @@ def test_the_library_imports_nothing_but_its_own_dependencies():
     allowed = {"torch", "numpy", "matplotlib", "matplotlib_inline", "rope_lib", "IPython"}
     standard = sys.stdlib_module_names
     for module in MODULES:
-        for node in ast.walk(ast.parse((FOLDER / f"{module}.py").read_text("utf-8"))):
+        may = allowed | {"triton"} if module == "kernels" else allowed
+        for node in nodes(module):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
             tops = {name.split(".")[0] for name in names}
-            assert tops <= allowed | standard, (module, tops)
+            assert tops <= may | standard, (module, tops)
+
+
+def test_triton_is_imported_only_where_a_kernel_is_about_to_run():
+    """It is not there on every system, and takes a while to import."""
+    code = "import sys, rope_lib.rotary, rope_lib.kernels; assert 'triton' not in sys.modules"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -61,7 +61,8 @@ def test_every_way_is_the_definition(monkeypatch, pairing, layout, few, block):
             expected = defined(x, *turns, pairing)
             before = x.clone()
             result = rotate(x, *turns, pairing=pairing)
-            assert result.shape == x.shape and result.dtype == dtype
+            assert result.shape == x.shape
+            assert result.dtype == dtype
             assert_same(result, expected)
             assert torch.equal(x, before)
             assert rotate_(x, *turns, pairing=pairing) is x

@@ -1,0 +1,16 @@
+"""Queries and keys turned together: fused kernels for a GPU, PyTorch elsewhere.
+
+One launch reads each number once and writes it once. The kernels are written in Triton, which is
+imported only when one is about to run; without it, or on a CPU, PyTorch does the same. With
+``TRITON_INTERPRET=1`` in the environment the kernels run on a CPU as well, slowly, to be read and
+tested.
+
+The modules: ``programs``, the kernels; ``launch``, strides and shares of the work; ``operators``,
+checks, gradients and what a compiler sees; ``cache``, the same for keys and values that are kept.
+"""
+
+from .cache import rotate_into_cache
+from .launch import fault
+from .operators import BACKENDS, rotate_qk, rotate_qk_
+
+__all__ = ["BACKENDS", "fault", "rotate_into_cache", "rotate_qk", "rotate_qk_"]

@@ -1,0 +1,107 @@
+"""Turning and caching in one call: what a model does with each new token."""
+
+import torch
+
+from ..checks import require_float_tensor, require_same_device, require_tensor, seen_any
+from . import launch
+from .launch import Turn
+from .operators import INDICES, checked, in_torch, registered, way_of
+
+
+def rotate_into_cache(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
+    k_cache: torch.Tensor, v_cache: torch.Tensor, slots: torch.Tensor, *, pairing: str,
+    rotated: str = "first", positions: torch.Tensor | None = None, backend: str | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Turn queries and keys, and put the keys and their values into a cache, in one launch.
+
+    Args:
+        q: ``(batch, q_heads, seq, head_dim)``.
+        k: ``(batch, kv_heads, seq, head_dim)``.
+        v: ``(batch, kv_heads, seq, value_dim)``, not turned.
+        cos, sin, pairing, rotated, positions, backend: as in :func:`rotate_qk`.
+        k_cache, v_cache: ``(batch or 1, kv_heads, rows, head_dim or value_dim)``, any strides. With
+            1, all texts share one pool of rows: a paged cache is one, seen through a view.
+        slots: int32 or int64, ``(seq,)`` or ``(batch, seq)``: the cache row of each token, a
+            different one for each. A token with a negative slot is padding and is not stored.
+
+    Returns:
+        The turned queries, a new tensor. ``k_cache`` and ``v_cache`` are written to.
+
+    Raises:
+        TypeError, ValueError: as in :func:`rotate_qk`; shapes, dtypes or devices of the cache that
+            do not fit; on a CPU, a slot beyond it. Nothing has then been written.
+        RuntimeError: a gradient would be recorded: a cache is for inference.
+    """
+    turn = checked(q, k, cos, sin, positions, Turn(pairing, rotated))
+    _require_cache(q, k, v, k_cache, v_cache, slots)
+    way = way_of(backend, q, k, cos, sin, positions)
+    if way is in_torch:
+        return _storein_torch(q, k, v, cos, sin, k_cache, v_cache, slots, positions, turn)
+    arguments = (q, k, v, cos, sin, k_cache, v_cache, slots, positions)
+    if way is registered:
+        return _rotate_into_cache(*arguments, turn.pairing, turn.rotated)
+    result = torch.empty_like(q)
+    launch.turn_into_cache(q, k, v, result, k_cache, v_cache, cos, sin, positions, slots, turn)
+    torch.autograd.graph.increment_version((k_cache, v_cache))
+    return result
+
+
+@torch.library.custom_op("rope_lib::rotate_into_cache", mutates_args=("k_cache", "v_cache"))
+def _rotate_into_cache(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
+    k_cache: torch.Tensor, v_cache: torch.Tensor, slots: torch.Tensor,
+    positions: torch.Tensor | None, pairing: str, rotated: str,
+) -> torch.Tensor:  # fmt: skip
+    """What compilers and tracers see of :func:`rotate_into_cache`."""
+    result = torch.empty_like(q)
+    turn = Turn(pairing, rotated)
+    launch.turn_into_cache(q, k, v, result, k_cache, v_cache, cos, sin, positions, slots, turn)
+    return result
+
+
+@_rotate_into_cache.register_fake
+def _(q, k, v, cos, sin, k_cache, v_cache, slots, positions, pairing, rotated):
+    return torch.empty_like(q)
+
+
+def _storein_torch(
+    q, k, v, cos, sin, k_cache, v_cache, slots, positions, turn: Turn
+) -> torch.Tensor:
+    result, k = in_torch(q, k, cos, sin, positions, turn)
+    rows = slots.expand(k.shape[0], k.shape[2])
+    text, token = (rows >= 0).nonzero(as_tuple=True)
+    row = rows[text, token].long()
+    for cache, new in ((k_cache, k), (v_cache, v)):
+        pool = text if cache.shape[0] == k.shape[0] else torch.zeros_like(text)
+        cache.transpose(1, 2)[pool, row] = new.transpose(1, 2)[text, token].to(cache.dtype)
+    return result
+
+
+def _require_cache(q, k, v, k_cache, v_cache, slots) -> None:
+    require_tensor("slots", slots)
+    if slots.dtype not in INDICES:
+        raise TypeError(f"slots must hold int32 or int64 numbers, got {slots.dtype}")
+    for name, x in (("q", q), ("k", k), ("v", v), ("k_cache", k_cache), ("v_cache", v_cache)):
+        require_float_tensor(name, x)
+        require_same_device(name, x, "slots", slots)
+        if x.ndim != 4:
+            raise ValueError(f"{name} must have four dimensions, got shape {tuple(x.shape)}")
+        if torch.is_grad_enabled() and x.requires_grad:
+            raise RuntimeError(f"{name} requires a gradient, and a cache is for inference only")
+    batch, heads, seq, _ = k.shape
+    if v.shape[:3] != k.shape[:3] or q.shape[0] != batch:
+        raise ValueError(
+            "q, k and v must have the same batch and tokens, and v the heads of k, got "
+            f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}"
+        )
+    rows = k_cache.shape[2]
+    for name, cache, x in (("k_cache", k_cache, k), ("v_cache", v_cache, v)):
+        wanted = (heads, rows, x.shape[-1])
+        if cache.shape[0] not in (1, batch) or tuple(cache.shape[1:]) != wanted:
+            raise ValueError(f"{name} must be (1 or {batch}, {heads}, rows, {x.shape[-1]}), with "
+                             f"as many rows as k_cache, got {tuple(cache.shape)}")  # fmt: skip
+    if tuple(slots.shape) not in ((seq,), (batch, seq)):
+        raise ValueError(f"slots must be ({seq},) or ({batch}, {seq}), got {tuple(slots.shape)}")
+    if seen_any(slots, lambda numbers: numbers >= rows):
+        raise ValueError(f"slots must be below {rows}, the cache's rows, got {slots.max().item()}")
