@@ -18,7 +18,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve lab test refresh ledger lint format address lock clean-site clean
+.PHONY: help environment book serve lab test refresh ledger bench bench-gpu lint format address lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -54,6 +54,17 @@ refresh: environment ## execute the notebooks and store their outputs (NB=path f
 
 ledger: environment ## write the page of claims anew from book/claims.toml and the results
 	@$(BIN)/python tools/ledger.py
+
+PEERS = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+bench: environment ## time rope_lib and other libraries on a CPU, five minutes (ARGS=)
+	@$(PEERS) -r benchmarks/requirements.txt -c constraints.txt
+	@$(PEERS) --no-deps "torchtune==0.6.1"
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-gpu: environment ## the same for the fused kernels on one GPU (ARGS=)
+	@$(PEERS) -r benchmarks/requirements.txt -c constraints.txt
+	@$(BIN)/python benchmarks/bench_gpu.py $(ARGS)
 
 lint: environment ## check the style of code and notebooks
 	@$(BIN)/ruff check .

@@ -233,7 +233,8 @@ def command(words: list[str]) -> str:
             options = options[1:]
         elif word.partition("=")[0] not in FOLDERS:
             kept.append(word)
-    return shlex.join(["python", f"experiments/{Path(script).name}", *kept])
+    place = Path(script).resolve()
+    return shlex.join(["python", f"{place.parent.name}/{place.name}", *kept])
 
 
 def finite(x: float, digits: int = 5) -> float | None:

@@ -10,12 +10,11 @@ quartiles.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from common import Place, parser, run_all
+from timing import Jobs, quartiles, race, ratios
 from torch import nn
 from training import Model, make_model
 
@@ -40,8 +39,6 @@ RATIOS = {
     "RoPE : step": ("step with RoPE", "step"),
 }
 
-Jobs = dict[str, Callable[[], object]]
-
 
 def work(run: dict, place: Place) -> dict:
     """Time everything at one width and length."""
@@ -50,21 +47,11 @@ def work(run: dict, place: Place) -> dict:
     torch.manual_seed(run["seed"])
     torch.set_num_threads(run["threads"])
     jobs = {**operations(run, place.device), **steps(run, place.device)}
-    torch.empty(8_000_000)  # made and freed: the C library keeps freed memory of up to this size
-    times = {name: [] for name in jobs}
-    names = list(jobs)
-    for job in jobs.values():
-        job()  # warm
-    for turn in range(run["rounds"]):
-        for i in range(len(names)):
-            name = names[(turn + i) % len(names)]
-            times[name].append(seconds(jobs[name], place.device))
-    milliseconds = {name: _quartiles([1e3 * t for t in times[name]]) for name in names}
-    ratios = {
-        name: _quartiles([a / b for a, b in zip(times[over], times[under], strict=True)])
-        for name, (over, under) in RATIOS.items()
+    times = race(jobs, run["rounds"], place.device)
+    return {
+        "milliseconds": {name: quartiles([1e3 * t for t in times[name]]) for name in jobs},
+        "ratios": {n: ratios(times[over], times[under]) for n, (over, under) in RATIOS.items()},
     }
-    return {"milliseconds": milliseconds, "ratios": ratios}
 
 
 def operations(run: dict, device: torch.device) -> Jobs:
@@ -133,26 +120,6 @@ def steps(run: dict, device: torch.device) -> Jobs:
         return job
 
     return {"step": step("none"), "step again": step("none"), "step with RoPE": step("rope")}
-
-
-def seconds(job: Callable[[], object], device: torch.device) -> float:
-    """One call, or the mean of several where one is too short for a clock."""
-    begin = _now(device)
-    calls = 0
-    while calls == 0 or (_now(device) - begin < 2e-3 and calls < 50):
-        job()
-        calls += 1
-    return (_now(device) - begin) / calls
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def _quartiles(values: list[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
 
 
 def plan(args: argparse.Namespace) -> list[dict]:

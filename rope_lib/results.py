@@ -1,4 +1,4 @@
-"""Stored results of the scripts in ``experiments/``, and what to count from them."""
+"""Stored results of ``experiments/`` and ``benchmarks/``, and what to count from them."""
 
 import json
 import math
@@ -9,8 +9,11 @@ from typing import NamedTuple
 from .checks import require_choice
 
 _PACKAGE = Path(__file__).resolve().parent
-# In a checkout the scripts' own folder; an installed library carries a copy.
-_FOLDERS = (_PACKAGE.parent / "experiments" / "results", _PACKAGE / "stored")
+# In a checkout the scripts' own folders; an installed library carries copies.
+_FOLDERS = (
+    *(_PACKAGE.parent / scripts / "results" for scripts in ("experiments", "benchmarks")),
+    *(_PACKAGE / copy for copy in ("stored", "measured")),
+)
 
 
 def stored() -> list[str]:

@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from address import repository_url, setup_cell_source
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "experiments" / "results"
+RESULTS = {"stored": "experiments", "measured": "benchmarks"}
 
 
 @pytest.fixture
@@ -43,14 +43,18 @@ def test_an_installed_library_is_whole(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     ignored = shutil.ignore_patterns("__pycache__", "runs")
-    for folder in ("rope_lib", "experiments"):
+    for folder in ("rope_lib", "experiments", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = (tmp_path / "wheel").glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     library = {path.relative_to(tmp_path) for path in (tmp_path / "rope_lib").rglob("*.*")}
-    results = {f"rope_lib/stored/{path.name}" for path in RESULTS.glob("*.json")}
-    assert results
+    results = {
+        f"rope_lib/{copy}/{path.name}"
+        for copy, scripts in RESULTS.items()
+        for path in (ROOT / scripts / "results").glob("*.json")
+    }
+    assert {name.split("/")[1] for name in results} == set(RESULTS)
     wanted = {path.as_posix() for path in library if (tmp_path / path).is_file()} | results
     assert not wanted - packed

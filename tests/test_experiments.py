@@ -149,7 +149,7 @@ def test_a_stored_command_names_no_folder():
     from common import command
 
     words = [
-        "/a/b/compare.py",
+        "/a/experiments/compare.py",
         "--work",
         "/x",
         "--results=/y",

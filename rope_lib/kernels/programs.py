@@ -134,7 +134,7 @@ def _turn_heads(
         head = (first + i).to(tl.int64)
         source = x + batch * x_batch + head * x_head + rows[:, None] * x_row
         target = out + out_batch * o_batch + head * o_head + out_rows[:, None] * o_row
-        row = here[:, None] & (head < heads)
+        row = (here & (rows * 0 + head < heads))[:, None]  # as a row: some interpreters need it
         if INTERLEAVED:
             mask = row & (both < 2 * PAIRS)[None, :]
             number = tl.load(source + (START + both)[None, :] * x_dim, mask=mask, other=0.0)
@@ -170,7 +170,8 @@ def _copy_heads(
         head = (first + i).to(tl.int64)
         source = x + batch * x_batch + head * x_head + rows[:, None] * x_row
         target = out + out_batch * o_batch + head * o_head + out_rows[:, None] * o_row
-        mask = here[:, None] & (head < heads) & (columns < WIDTH)[None, :]
+        row = (here & (rows * 0 + head < heads))[:, None]
+        mask = row & (columns < WIDTH)[None, :]
         number = tl.load(source + (START + columns)[None, :] * x_dim, mask=mask, other=0.0)
         place = target + (START + columns)[None, :] * o_dim
         tl.store(place, number.to(out.dtype.element_ty), mask=mask)

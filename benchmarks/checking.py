@@ -1,0 +1,108 @@
+"""Before anything is timed: is it right, and what memory does it take?"""
+
+import contextlib
+import os
+
+import torch
+from contenders import Case, Contender, Turn
+from torch.profiler import ProfilerActivity, profile
+
+from rope_lib.frequencies import inverse_frequencies
+from rope_lib.rotation import rotate, rotation_tables
+
+# Code that rounds at every step, with tables rounded to 16 bits, still passes; another pairing or
+# position does not.
+ROUNDINGS = 6
+
+
+class WrongError(Exception):
+    """A contender that does not compute a rotation."""
+
+
+def error_of(contender: Contender, turn: Turn, case: Case, device: torch.device) -> float | None:
+    """The largest error against float64, in roundings of the largest number; None for yardsticks.
+
+    Raises:
+        WrongError: more than is allowed.
+    """
+    if contender.pairing is None:
+        return None
+    training = case.mode == "training"
+    pair = contender.given(case, device, seed=1)
+    given = [x.detach().clone().requires_grad_(training) for x in pair]
+    results = turn(*(x * 1 for x in given) if contender.transposed else given)
+    worst = max(_distance(r, x, contender, case) for r, x in zip(results, pair, strict=True))
+    if training:
+        upstream = contender.given(case, device, seed=2)
+        gradients = torch.autograd.grad(results, given, upstream)
+        for gradient, up in zip(gradients, upstream, strict=True):
+            worst = max(worst, _distance(gradient, up, contender, case, inverse=True))
+    # Most libraries form angles in float32, off by half a rounding of the position itself.
+    angles = (case.first + case.tokens) * torch.finfo(torch.float32).eps / 2
+    allowed = ROUNDINGS + angles / torch.finfo(case.kind).eps
+    if not worst <= allowed:
+        raise WrongError(f"off by {worst:.3g} roundings of {case.dtype}; {allowed:.3g} are allowed")
+    return float(f"{worst:.3g}")
+
+
+def _distance(result, x, contender: Contender, case: Case, *, inverse: bool = False) -> float:
+    ladder = inverse_frequencies(case.head_dim, device=x.device)
+    cos, sin = rotation_tables(case.positions(x.device), ladder, torch.float64)
+    wide = x.detach().double()
+    wide = wide.transpose(1, 2) if contender.heads_last else wide
+    exact = rotate(wide, cos, sin, pairing=contender.pairing, inverse=inverse)
+    result = result.detach().transpose(1, 2) if contender.heads_last else result.detach()
+    if result.shape != exact.shape or result.dtype != case.kind:
+        raise WrongError(f"gave {tuple(result.shape)} {result.dtype}")
+    off = (result.double() - exact).abs().max() / exact.abs().max()
+    return float(off / torch.finfo(case.kind).eps)
+
+
+def memory_of(turn: Turn, case: Case, contender: Contender, device: torch.device) -> dict:
+    """Bytes as multiples of q and k together: allocated by a call, and kept for backward.
+
+    ``new`` is the most that a call holds at one time, its result included; ``kept`` is what
+    autograd saves of a call, without tables: what is no larger than they are.
+    """
+    q, k = contender.given(case, device, seed=1)
+    whole = q.nbytes + k.nbytes
+    with torch.no_grad():
+        turn(q, k)
+        new = _most_held(lambda: turn(q, k))
+    kept = []
+    if not contender.in_place:
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+            turn(q.requires_grad_(), k.requires_grad_())
+    tables = 2 * 8 * case.tokens * case.head_dim  # complex or of full width, in float32
+    sizes = {t.untyped_storage().data_ptr(): t.nbytes for t in kept if t.nbytes > tables}
+    return {"new": _share(new, whole), "kept": _share(sum(sizes.values()), whole)}
+
+
+def _share(part: float, whole: float) -> float:
+    return float(f"{part / whole:.3g}")
+
+
+def _most_held(job) -> int:
+    """The highest sum of allocations less releases while ``job`` runs, its result still held."""
+    with _silence(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        result = job()
+    held = most = 0
+    for event in watched.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    del result
+    return most
+
+
+@contextlib.contextmanager
+def _silence():
+    """The profiler tells standard error, from C++, that it begins and ends."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
