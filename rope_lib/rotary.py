@@ -148,7 +148,7 @@ class RotaryEmbedding(nn.Module):
             cos, sin: from :meth:`tables`, in float32 or wider unless ``precision`` has others.
 
         Returns:
-            ``q, k``, new tensors; by a fused kernel where :attr:`backend` and the device allow it.
+            ``q, k``, new tensors; by a fused kernel where ``backend`` and the device allow it.
 
         Raises:
             TypeError, ValueError: widths, lengths or devices that do not fit.

@@ -43,8 +43,12 @@ def turn(
         return _Turn.apply(x, cos, sin, pairing, work)
     if x.numel() <= FEW:
         return _turn_few(x, cos, sin, pairing, work)
+    cos, sin = _in(work, cos), _in(work, sin)
+    pairs = _as_complex(x) if pairing == "interleaved" and x.dtype == work else None
+    if pairs is not None:
+        return (pairs * torch.complex(cos, sin)).view(work)
     result = torch.empty_like(x)
-    _fill(result, x, _in(work, cos), _in(work, sin), pairing)
+    _fill(result, x, cos, sin, pairing)
     return result
 
 
@@ -90,10 +94,15 @@ def turn_(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
 ) -> None:
     """:func:`turn`, with the result in the memory of ``x``."""
-    if _is_plain(x, cos, sin) and not (x.requires_grad and torch.is_grad_enabled()):
-        _fill(x, x, _in(work, cos), _in(work, sin), pairing)
-    else:
+    if not _is_plain(x, cos, sin) or (x.requires_grad and torch.is_grad_enabled()):
         x.copy_(define(x, cos, sin, pairing, work))
+        return
+    cos, sin = _in(work, cos), _in(work, sin)
+    pairs = _as_complex(x) if pairing == "interleaved" and x.dtype == work else None
+    if pairs is not None:
+        pairs.mul_(torch.complex(cos, sin))
+    else:
+        _fill(x, x, cos, sin, pairing)
 
 
 class _Turn(torch.autograd.Function):
@@ -174,25 +183,13 @@ def _times(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
 def _fill(
     result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str
 ) -> None:
-    """Turn ``x`` into ``result``, which may be ``x`` itself, in the dtype of the tables.
-
-    Raises:
-        RuntimeError: several rows of ``result`` are one in memory; nothing has changed.
-    """
+    """Turn ``x`` into ``result``, which may be ``x`` itself, in the dtype of the tables."""
     if pairing == "half":
         for block in _blocks(result, x, cos, sin):
             _turn_halves(*block)
-        return
-    turns = torch.complex(cos, sin)
-    pairs = _as_complex(x) if x.dtype == cos.dtype else None
-    if pairs is None:
-        for block in _blocks(result, x, turns):
-            _turn_copies(*block)
-    elif turns.numel() <= BLOCK:
-        torch.mul(pairs, turns, out=pairs if result is x else _as_complex(result))
     else:
-        for into, numbers, factors in _rows(_as_complex(result), pairs, turns):
-            torch.mul(numbers, factors, out=into)
+        for block in _blocks(result, x, torch.complex(cos, sin)):
+            _turn_copies(*block)
 
 
 def _as_complex(x: torch.Tensor) -> torch.Tensor | None:
@@ -228,6 +225,9 @@ def _blocks(*tensors: torch.Tensor) -> Iterator[Tensors]:
     """Matching pieces of tensors whose rows broadcast, of BLOCK numbers at most.
 
     The sequence is cut first, so that its piece of the tables stays in the cache for all heads.
+
+    Raises:
+        RuntimeError: rows of the first tensor, which is written to, are one in memory.
     """
     first = tensors[0]
     if any(step == 0 and size > 1 for step, size in zip(first.stride(), first.shape, strict=True)):
