@@ -18,7 +18,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve lab test refresh ledger bench bench-gpu lint format address lock clean-site clean
+.PHONY: help environment book serve offline pdf lab test refresh ledger bench bench-gpu lint format address lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -41,6 +41,14 @@ $(BUILT): $(SOURCES) | environment
 
 serve: $(BUILT) ## serve the site on this machine only (PORT=8000), building it if needed
 	@$(BIN)/python tools/serve.py $(SITE) $(PORT)
+
+offline: $(BUILT) ## pack the site into one zip file that opens from a disk
+	@$(BIN)/python tools/offline.py $(SITE) _build/rope-book.zip
+
+pdf: environment ## print the whole book to one PDF (needs Chromium)
+	@$(BIN)/jupyter-book build . --path-output _build/single --builder custom \
+		--custom-builder singlehtml -W --keep-going -n
+	@$(BIN)/python tools/pdf.py _build/single/_build/singlehtml/index.html _build/rope-book.pdf
 
 lab: environment ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks

@@ -58,7 +58,7 @@ def parse_case(text: str) -> Case:
     )
 
 
-def measure(case: Case, only: str, rounds: int, device: torch.device, tick=lambda: None) -> dict:
+def measure(case: Case, only: str, rounds: int, device: torch.device) -> dict:
     """Check and time everyone in one case.
 
     Returns:
@@ -90,7 +90,7 @@ def measure(case: Case, only: str, rounds: int, device: torch.device, tick=lambd
         memory = memory_of(turn, case, contender, device)
         found[name] = {"error": error, "memory": memory}
         ready[name] = job_of(contender, turn, case, device)
-    times = race(ready, rounds, device, tick)
+    times = race(ready, rounds, device)
     for name, seconds in times.items():
         floor = IN_PLACE if CONTENDERS[name].in_place else NEW
         found[name]["milliseconds"] = quartiles([1e3 * second for second in seconds])

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import torch
 
 from .checks import require_count, require_positive
+from .frequencies import inverse_frequencies
 from .rotation import rotate, rotation_tables
 
 _MINUS = "\u2212"
@@ -32,6 +33,20 @@ CLOCK_WORDS = {
     "readout": f"m = {{m}}, n = {{n}}, m {_MINUS} n = {{distance}}; "
     "angle between the hands {angle}°, score q·k = {score}",
 }
+
+HANDS_WORDS = {
+    "distance": "distance between two tokens",
+    "base": "base",
+    "picture": "A dial for each pair: a thin hand for one token, a thick one for the other.",
+    "gone": "gone round",
+    "tells": "tells",
+    "still": "hardly moved",
+    "readout": "distance {distance}, base {base}: {gone} hands have gone round at least once, "
+    "{tells} tell it, {still} have hardly moved",
+}
+DISTANCES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+BASES = (100, 1000, 10_000, 100_000, 500_000, 1_000_000, 10_000_000)
+STILL = math.radians(5)  # a hand that has turned by less is called still
 
 
 @dataclass(frozen=True)
@@ -111,12 +126,73 @@ def clock(
     return MovingFigure("clock", config, picture, words["picture"], readout)
 
 
+def hands(
+    pairs: int = 8,
+    distance: int = 1,
+    base: int = 10_000,
+    *,
+    words: Mapping[str, str] | None = None,
+) -> MovingFigure:
+    """All hands of a head, turned by the distance of two tokens, with sliders for it and the base.
+
+    Args:
+        pairs: hands, 1 to 32: half the width of the head.
+        distance: the first distance in tokens, one of ``DISTANCES``.
+        base: the first base, one of ``BASES``.
+        words: replaces some or all of ``HANDS_WORDS``.
+
+    Returns:
+        A figure for the last line of a notebook cell.
+
+    Raises:
+        TypeError, ValueError: an argument is not of this kind; nothing is drawn.
+    """
+    if require_count("pairs", pairs) > 32:
+        raise ValueError(f"pairs must be at most 32, got {pairs}")
+    for name, value, known in (("distance", distance, DISTANCES), ("base", base, BASES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}")
+    words = _require_words(words, HANDS_WORDS)
+    config = {"pairs": int(pairs), "distance": int(distance), "base": int(base), "still": STILL,
+              "distances": DISTANCES, "bases": BASES, "words": words}  # fmt: skip
+    angles = (distance * inverse_frequencies(2 * int(pairs), float(base))).tolist()
+    kinds = ["gone" if a >= 2 * math.pi else "still" if a < STILL else "tells" for a in angles]
+    numbers = {"distance": f"{distance:,}", "base": f"{base:,}"}
+    numbers |= {kind: str(kinds.count(kind)) for kind in ("gone", "tells", "still")}
+    picture = _draw_hands(angles, [words[kind] for kind in kinds])
+    return MovingFigure(
+        "hands", config, picture, words["picture"], _fill(words["readout"], numbers)
+    )
+
+
+def _draw_hands(angles: list[float], labels: list[str]) -> str:
+    height = 112 * -(-len(angles) // 4)
+    drawn = ""
+    for i, (angle, label) in enumerate(zip(angles, labels, strict=True)):
+        tip = cmath.rect(40, angle)
+        drawn += (
+            f"<g transform='translate({50 + 100 * (i % 4)} {46 + 112 * (i // 4)})'>"
+            "<circle r='42' stroke='#6E6E6E'/><path d='M0 0H40' stroke='#6E6E6E'/>"
+            f"<path d='M0 0L{tip.real:.1f} {-tip.imag:.1f}' stroke='#0072B2' stroke-width='4'/>"
+            f"<text y='58' fill='#000'>{html.escape(label)}</text></g>"
+        )
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='400' height='{height}' "
+        f"viewBox='0 0 400 {height}' fill='none' text-anchor='middle' font-size='13'>"
+        f"<path fill='#fff' d='M0 0h400v{height}H0z'/>{drawn}</svg>"
+    )
+
+
 def _read_clock(template: str, m: int, n: int, hands: torch.Tensor) -> str:
     (q_x, q_y), (k_x, k_y) = hands.tolist()
     score = q_x * k_x + q_y * k_y
     angle = math.degrees(math.atan2(abs(k_x * q_y - k_y * q_x), score))
     numbers = {"m": str(m), "n": str(n), "distance": _fixed(m - n, 0),
                "angle": _fixed(angle, 1), "score": _fixed(score, 3)}  # fmt: skip
+    return _fill(template, numbers)
+
+
+def _fill(template: str, numbers: Mapping[str, str]) -> str:
     for name, number in numbers.items():
         template = template.replace(f"{{{name}}}", number)
     return template

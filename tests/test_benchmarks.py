@@ -36,7 +36,7 @@ def small(mode="prefill", dtype="float32", **changed):
 
 def test_a_race_takes_turns_and_moves_its_order_on(monkeypatch):
     timing, order = load("timing"), []
-    monkeypatch.setattr(timing, "seconds", lambda job, device: job() or 1.0)
+    monkeypatch.setattr(timing, "seconds", lambda job, device, settle: job() or 1.0)
     jobs = {name: lambda name=name: order.append(name) for name in "abc"}
     times = timing.race(jobs, 2, CPU)
     assert order == [*"abc", *"abc", *"bca"]  # a call to warm up, then rounds

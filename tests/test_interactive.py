@@ -294,3 +294,84 @@ def test_without_scripts_a_picture_and_the_numbers_remain(show):
     assert page.get_by_text(figure.readout).is_visible()
     picture = page.get_by_role("img", name=interactive.CLOCK_WORDS["picture"])
     assert picture.bounding_box()["width"] == 320
+
+
+# ---------------------------------------------------------------- a whole head of hands
+
+
+def expected_hands(pairs: int, distance: int, base: int) -> str:
+    """Counted from the definition of the frequencies."""
+    angles = [distance * base ** (-i / pairs) for i in range(pairs)]
+    gone = sum(angle >= 2 * math.pi for angle in angles)
+    still = sum(angle < math.radians(5) for angle in angles)
+    return (
+        f"distance {distance:,}, base {base:,}: {gone} hands have gone round at least once, "
+        f"{pairs - gone - still} tell it, {still} have hardly moved"
+    )
+
+
+HEADS = [{}, {"pairs": 5, "distance": 1000, "base": 500_000}, {"pairs": 32, "distance": 100_000}]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_first_reading_of_the_hands_is_the_reference(head):
+    figure = interactive.hands(**head)
+    known = {"pairs": 8, "distance": 1, "base": 10_000} | head
+    assert figure.readout == expected_hands(**known)
+    output = figure._repr_html_()
+    assert output == interactive.hands(**head)._repr_html_()
+    assert len(output.encode()) <= 16_000
+    assert output.count("http") == output.count("xmlns='http")
+
+
+@pytest.mark.parametrize("head", HEADS[:2])
+def test_the_hands_follow_keyboard_mouse_and_finger(show, head):
+    figure = interactive.hands(**head)
+    pairs = figure.config["pairs"]
+    for touch in (False, True):
+        page = show(figure, has_touch=touch)
+        live = page.locator("rope-hands [aria-live=polite]")
+        assert live.inner_text() == figure.readout
+        inputs = {n: page.locator(f"rope-hands input[name={n}]") for n in ("distance", "base")}
+
+        def now(inputs=inputs):
+            known = {"distance": interactive.DISTANCES, "base": interactive.BASES}
+            return {name: known[name][int(each.input_value())] for name, each in inputs.items()}
+
+        for each in inputs.values():
+            box = each.bounding_box()
+            assert box["height"] >= 24
+            for part in (0.9, 0.1, 0.5):
+                point = box["x"] + part * box["width"], box["y"] + box["height"] / 2
+                before = now()
+                page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+                assert now() != before
+                assert live.inner_text() == expected_hands(pairs, **now())
+            for key in ("Home", "ArrowRight", "ArrowRight", "End"):
+                each.press(key)
+                assert live.inner_text() == expected_hands(pairs, **now())
+        assert page.locator("rope-hands g").count() == pairs
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_hands_have_names_and_a_still_picture(show):
+    figure, words = interactive.hands(), interactive.HANDS_WORDS
+    page = show(figure)
+    for name in ("distance", "base"):
+        assert page.get_by_label(words[name], exact=True).get_attribute("name") == name
+    assert page.get_by_role("img", name=words["picture"]).count() == 1
+    still = show(figure, java_script_enabled=False)
+    assert still.get_by_text(figure.readout).is_visible()
+    assert still.get_by_role("img", name=words["picture"]).bounding_box()["width"] == 400 - 34
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "value"),
+    [
+        (ValueError, "pairs", 33), (ValueError, "pairs", 0), (TypeError, "pairs", 2.5),
+        (ValueError, "distance", 3), (ValueError, "base", 12), (TypeError, "words", 3),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_of_the_hands_is_named(error, argument, value):
+    with pytest.raises(error, match=f"^{argument}"):
+        interactive.hands(**{argument: value})
