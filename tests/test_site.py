@@ -253,7 +253,7 @@ def address(site):
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs once at a time, and other tests use it, too
 def browser():
     path = find_browser()
     if path is None:
