@@ -45,10 +45,13 @@ serve: $(BUILT) ## serve the site on this machine only (PORT=8000), building it 
 offline: $(BUILT) ## pack the site into one zip file that opens from a disk
 	@$(BIN)/python tools/offline.py $(SITE) _build/rope-book.zip
 
+SINGLE := _build/single/_build/singlehtml
+
 pdf: environment ## print the whole book to one PDF (needs Chromium)
 	@$(BIN)/jupyter-book build . --path-output _build/single --builder custom \
 		--custom-builder singlehtml -W --keep-going -n
-	@$(BIN)/python tools/pdf.py _build/single/_build/singlehtml/index.html _build/rope-book.pdf
+	@cp $(SINGLE)/book/intro.html $(SINGLE)/index.html # its styles are named from the root
+	@$(BIN)/python tools/pdf.py $(SINGLE)/index.html _build/rope-book.pdf
 
 lab: environment ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks

@@ -20,11 +20,11 @@ import torch
 from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "experiments"))
+sys.path.append(str(HERE.parent / "experiments"))  # scripts, not a package: hence the order below
 
-from checking import WrongError, error_of, memory_of  # noqa: E402
+from checking import admitted, memory_of  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
-from contenders import CONTENDERS, IN_PLACE, NEW, Case, Contender, Turn  # noqa: E402
+from contenders import ADD, CONTENDERS, IN_PLACE, NEW, Case, Contender, Turn, clone  # noqa: E402
 from timing import quartiles, race, ratios  # noqa: E402
 
 SHAPES = (
@@ -32,7 +32,6 @@ SHAPES = (
 )  # fmt: skip
 CASES = [f"{shape}:{dtype}" for shape in SHAPES for dtype in ("float32", "bfloat16")]
 FIRST = 1000  # position of a decoded token: at 0 nothing turns
-ADD = "add a position vector"
 
 
 def parse_case(text: str) -> Case:
@@ -70,26 +69,17 @@ def measure(case: Case, only: str, rounds: int, device: torch.device) -> dict:
     """
     torch.manual_seed(0)
     torch._dynamo.reset()
-    ready, left_out, found = {}, {}, {}
-    for name, contender in CONTENDERS.items():
-        needed = contender.pairing is None or name == ADD
-        if case.mode not in contender.modes or not (needed or only in name):
-            continue
-        try:
-            turn = contender.make(case, device)
-        except ImportError as error:
-            left_out[name] = str(error)
-            continue
-        try:
-            error = error_of(contender, turn, case, device)
-        except WrongError as error:
-            if contender.package is None:
-                raise WrongError(f"{name}, {case.name}: {error}") from error
-            left_out[name] = str(error)
-            continue
-        memory = memory_of(turn, case, contender, device)
-        found[name] = {"error": error, "memory": memory}
-        ready[name] = job_of(contender, turn, case, device)
+    known = {
+        name: contender
+        for name, contender in CONTENDERS.items()
+        if contender.pairing is None or only in name
+    }
+    turns, errors, left_out = admitted(known, case, device)
+    found, ready = {}, {}
+    for name, turn in turns.items():
+        memory = memory_of(turn, case, known[name], device)
+        found[name] = {"error": errors[name], "memory": memory}
+        ready[name] = job_of(known[name], turn, case, device)
     times = race(ready, rounds, device)
     for name, seconds in times.items():
         floor = IN_PLACE if CONTENDERS[name].in_place else NEW
@@ -105,19 +95,14 @@ def job_of(contender: Contender, turn: Turn, case: Case, device: torch.device):
     if case.mode != "training":
         return torch.no_grad()(lambda: turn(*pair))
     upstream = contender.given(case, device, seed=2)
+    if contender.make is clone:  # autograd's own clone copies forward only
+        return torch.no_grad()(lambda: (turn(*pair), turn(*upstream)))
     leaves = [x.requires_grad_() for x in pair]
 
     def job() -> None:
         for leaf in leaves:
             leaf.grad = None
         torch.autograd.backward(turn(*leaves), upstream)
-
-    if contender.make is CONTENDERS[NEW].make:  # autograd's own clone copies forward only
-
-        def job() -> None:  # fmt: skip
-            with torch.no_grad():
-                turn(*leaves)
-                turn(*upstream)
 
     return job
 

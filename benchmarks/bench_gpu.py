@@ -21,12 +21,14 @@ import torch
 from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "experiments"))
+sys.path.append(str(HERE.parent / "experiments"))  # scripts, not a package: hence the order below
 
 from bench import parse_case, versions  # noqa: E402
-from checking import WrongError, error_of  # noqa: E402
+from checking import admitted  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
 from contenders import (  # noqa: E402
+    ADD,
+    IN_PLACE,
     Case,
     Contender,
     Turn,
@@ -47,7 +49,6 @@ CASES = (
     "decode:8,32/8,1,128:bfloat16", "decode:64,32/8,1,128:bfloat16",
 )  # fmt: skip
 POOL = 2**28  # bytes, several times the cache of any GPU that is sold
-COPY = "copy (copy_)"
 LAYERS = 32  # calls in one CUDA graph, as in a model's decode step
 
 
@@ -102,10 +103,10 @@ def into_cache(case: Case, device: torch.device) -> Turn:
 
 
 def contenders(flash: Path | None) -> dict[str, Contender]:
-    anywhere, decode = ("training", "decode"), ("decode",)
+    decode = ("decode",)
     return {
-        COPY: Contender(copy_over, None, in_place=True),
-        "add a position vector": Contender(add_vector, None),
+        IN_PLACE: Contender(copy_over, None, in_place=True),
+        ADD: Contender(add_vector, None),
         "rope_lib, half": Contender(ours("half"), "half"),
         "rope_lib, interleaved": Contender(ours("interleaved"), "interleaved"),
         "rope_lib, half, in place": Contender(
@@ -119,7 +120,7 @@ def contenders(flash: Path | None) -> dict[str, Contender]:
             transformers(compiled=True), "half", package="transformers"
         ),
         "Liger": Contender(
-            liger, "half", transposed=True, package="liger-kernel", modes=anywhere
+            liger, "half", transposed=True, package="liger-kernel"
         ),
         "flash-attention": Contender(
             flash_attention(flash), "half", heads_last=True, package="flash-attn"
@@ -219,20 +220,10 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
         WrongError: rope_lib itself does not compute a rotation.
     """
     torch._dynamo.reset()
-    clock, ready, left_out, found = Clock(device), {}, {}, {}
-    for name, contender in known.items():
-        if case.mode not in contender.modes:
-            continue
-        try:
-            turn = contender.make(case, device)
-            found[name] = {"error": error_of(contender, turn, case, device)}
-            ready[name] = jobs_of(contender, turn, case, device)
-        except ImportError as error:
-            left_out[name] = str(error)
-        except WrongError as error:
-            if contender.package is None:
-                raise WrongError(f"{name}, {case.name}: {error}") from error
-            left_out[name] = str(error)
+    clock = Clock(device)
+    turns, errors, left_out = admitted(known, case, device)
+    found = {name: {"error": error} for name, error in errors.items()}
+    ready = {name: jobs_of(known[name], turn, case, device) for name, turn in turns.items()}
     bytes_moved = 2 * sum(x.nbytes for x in case.heads_of(device, seed=1, heads_last=False))
     for kind in ("forward", "backward") if case.mode == "training" else ("forward", "graph"):
         times = _race({name: jobs[kind] for name, jobs in ready.items()}, rounds, clock)
@@ -241,7 +232,7 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
             middle = sorted(seconds)[len(seconds) // 2] / each
             found[name][kind] = {
                 "microseconds": quartiles([1e6 * second / each for second in seconds]),
-                "copies": ratios(seconds, times[COPY]),
+                "copies": ratios(seconds, times[IN_PLACE]),
                 "gigabytes_per_second": float(f"{bytes_moved / middle / 1e9:.4g}"),
             }
     if case.mode == "decode":

@@ -19,6 +19,31 @@ class WrongError(Exception):
     """A contender that does not compute a rotation."""
 
 
+def admitted(
+    contenders: dict[str, Contender], case: Case, device: torch.device
+) -> tuple[dict[str, Turn], dict[str, float | None], dict[str, str]]:
+    """Who takes part in a case: their functions and errors by name, and why others are left out.
+
+    Raises:
+        WrongError: rope_lib itself does not compute a rotation.
+    """
+    turns, errors, left_out = {}, {}, {}
+    for name, contender in contenders.items():
+        if case.mode not in contender.modes:
+            continue
+        try:
+            turn = contender.make(case, device)
+            errors[name] = error_of(contender, turn, case, device)
+            turns[name] = turn
+        except ImportError as error:
+            left_out[name] = str(error)
+        except WrongError as error:
+            if contender.package is None:
+                raise WrongError(f"{name}, {case.name}: {error}") from error
+            left_out[name] = str(error)
+    return turns, errors, left_out
+
+
 def error_of(contender: Contender, turn: Turn, case: Case, device: torch.device) -> float | None:
     """The largest error against float64, in roundings of the largest number; None for yardsticks.
 

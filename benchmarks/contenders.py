@@ -209,12 +209,12 @@ def load_file(path: Path):
     return module
 
 
-NEW, IN_PLACE = "copy (clone)", "copy (copy_)"
+NEW, IN_PLACE, ADD = "copy (clone)", "copy (copy_)", "add a position vector"
 # Floors first. Training turns nothing in place: an old number may still be needed.
 CONTENDERS = {
     NEW: Contender(clone, None),
     IN_PLACE: Contender(copy_over, None, in_place=True, modes=("prefill", "decode")),
-    "add a position vector": Contender(add_vector, None),
+    ADD: Contender(add_vector, None),
     "rope_lib, interleaved": Contender(ours("interleaved"), "interleaved"),
     "rope_lib, half": Contender(ours("half"), "half"),
     "rope_lib, half, compiled": Contender(ours("half", compiled=True), "half"),

@@ -155,6 +155,11 @@ class RotaryEmbedding(nn.Module):
         """
         for name, x in (("q", q), ("k", k)):
             self._require_heads(name, x)
+        if require_float_tensor("cos", cos).shape[-1] != self.rotary_dim // 2:
+            raise ValueError(
+                f"cos must hold {self.rotary_dim // 2} numbers for a token, half of rotary_dim, "
+                f"got shape {tuple(cos.shape)}"
+            )
         if self._is_usual:
             return rotate_qk(
                 q, k, cos, sin, pairing=self.pairing, rotated=self.rotated,

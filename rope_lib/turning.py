@@ -2,8 +2,9 @@
 
 Turning does little with each number, so its cost is how often numbers travel between memory and
 processor. The definition makes about five passes. A compiler joins them into one. An eager run
-cannot, and takes other ways to the same result, bit for bit: two numbers that lie side by side are
-one complex number, and everything else is turned in blocks that stay in a core's own cache.
+cannot, and takes other ways to the same result: two numbers that lie side by side are one complex
+number (whose product a processor may round once less), and everything else is turned in blocks that
+stay in a core's own cache, with the very bits of the definition.
 """
 
 from collections.abc import Iterator
@@ -137,21 +138,22 @@ def _is_plain(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> bool:
     """Whether the memory of ``x`` can be worked on: nothing traces, transforms or fakes it."""
     return (
         not torch.compiler.is_compiling()
-        and type(x) in PLAIN
         and x.is_cpu
         and not (cos.requires_grad or sin.requires_grad)
-        and _has_memory(x)
-        and torch.autograd.forward_ad.unpack_dual(x).tangent is None
+        and is_bare(x)
         and not torch.jit.is_tracing()
     )
 
 
-def _has_memory(x: torch.Tensor) -> bool:
+def is_bare(x: torch.Tensor) -> bool:
+    """Whether ``x`` is its memory and nothing else: no subclass, no wrapper, no tangent."""
+    if type(x) not in PLAIN:
+        return False
     try:
         x.data_ptr()
-    except RuntimeError:  # one that vmap or a derivative has wrapped
+    except RuntimeError:  # vmap or a derivative has wrapped it
         return False
-    return True
+    return torch.autograd.forward_ad.unpack_dual(x).tangent is None
 
 
 def _in(dtype: torch.dtype, x: torch.Tensor) -> torch.Tensor:
@@ -203,22 +205,22 @@ def _as_complex(x: torch.Tensor) -> torch.Tensor | None:
 def _turn_halves(
     result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
 ) -> None:
-    wide = result if result.dtype == cos.dtype else torch.empty(x.shape, dtype=cos.dtype)
-    if wide.data_ptr() != x.data_ptr():
-        wide.copy_(x)
-    first, second = wide.chunk(2, dim=-1)
+    room = result if result.dtype == cos.dtype else torch.empty(x.shape, dtype=cos.dtype)
+    if room.data_ptr() != x.data_ptr():
+        room.copy_(x)
+    first, second = room.chunk(2, dim=-1)
     across, back = first * sin, second * sin
     first.mul_(cos).sub_(back)
     second.mul_(cos).add_(across)
-    if wide is not result:
-        result.copy_(wide)
+    if room is not result:
+        result.copy_(room)
 
 
 def _turn_copies(result: torch.Tensor, x: torch.Tensor, turns: torch.Tensor) -> None:
     kind = turns.dtype.to_real()
-    wide = x.to(kind, copy=True, memory_format=torch.contiguous_format)
-    wide.view(turns.dtype).mul_(turns)
-    result.copy_(wide)
+    room = x.to(kind, copy=True, memory_format=torch.contiguous_format)
+    room.view(turns.dtype).mul_(turns)
+    result.copy_(room)
 
 
 def _blocks(*tensors: torch.Tensor) -> Iterator[Tensors]:

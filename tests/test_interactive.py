@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-import shutil
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
 
+from pdf import find_browser
 from rope_lib import interactive, reference
 
 TURNS = [
@@ -116,8 +116,7 @@ def test_a_wrong_argument_is_named(error, argument, value):
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; without one, skip, or fail where REQUIRE_BROWSER=1."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    path = find_browser()
     missing = None if path else "no Chromium or Chrome on PATH (CHROMIUM=/path names one)"
     try:
         from playwright.sync_api import sync_playwright

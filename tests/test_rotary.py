@@ -314,3 +314,31 @@ def test_defaults_turn_all_of_a_head_counter_clockwise_and_keep_its_order():
     assert (rope.rotary_dim, rope.base, rope.output_pairing) == (6, 10_000, "interleaved")
     assert (rope.clockwise, rope.signed, rope.rotated) == (False, False, "first")
     assert (rope.scaling, rope.axes, rope.amplitude) == (None, None, 1)
+
+
+@pytest.mark.parametrize("kind", ["usual", "another order out", "blocks"])
+def test_layers_can_share_ready_tables(kind):
+    settings = {
+        "usual": dict(pairing="half", rotary_dim=6, rotated="last", clockwise=True),
+        "another order out": dict(pairing="interleaved", output_pairing="half"),
+        "blocks": dict(pairing="half", axes=axial(8, blocks=True)),
+    }[kind]
+    rope, positions = RotaryEmbedding(8, **settings), torch.tensor([3, 1, 4])
+    positions = positions if rope.axes is None else torch.stack([positions, positions + 1])
+    q, k = heads(2, 4, 3, 8), heads(2, 1, 3, 8, seed=1)
+    ready = rope.rotate(q, k, *rope.tables(positions, torch.float64))
+    for result, expected in zip(ready, rope(q, k, positions), strict=True):
+        assert torch.equal(result, expected)
+
+
+def test_tables_of_another_width_are_no_partial_rotation():
+    rope, q = RotaryEmbedding(8, pairing="half"), heads(1, 2, 3, 8)
+    narrow = RotaryEmbedding(8, pairing="half", rotary_dim=4).tables(torch.arange(3))
+    with pytest.raises(ValueError, match=r"cos must hold 4 numbers .* got shape \(3, 2\)"):
+        rope.rotate(q, q, *narrow)
+    with pytest.raises(ValueError, match=r"q must have head_dim = 8"):
+        rope.rotate(q[..., :4], q, *rope.tables(torch.arange(3)))
+    with pytest.raises(TypeError, match=r"cos must be a torch\.Tensor"):
+        rope.rotate(q, q, 1.0, 0.0)
+    with pytest.raises(ValueError, match="backend must be None or 'torch' or 'triton', got 'cuda'"):
+        RotaryEmbedding(8, pairing="half", backend="cuda")

@@ -20,6 +20,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
+from pdf import find_browser
+
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
@@ -225,11 +227,6 @@ def test_every_picture_has_words(site, name):
 
 
 # The browser
-
-
-def find_browser():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 def missing(reason):

@@ -12,35 +12,35 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FOOTER = """<div style="width: 100%; text-align: center; font: 8px sans-serif">
 <span class="pageNumber"></span></div>"""
 
 
-def browser_path() -> str:
-    """A Chromium or Chrome that is installed.
-
-    Raises:
-        SystemExit: there is none.
-    """
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        raise SystemExit("pdf: no Chromium or Chrome on PATH; install one, or CHROMIUM=/path/to/it")
-    return found
+def find_browser() -> str | None:
+    """A Chromium or Chrome that is installed."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def print_page(page_file: Path, target: Path) -> None:
-    """Write the PDF, whole or not at all."""
+    """Write the PDF, whole or not at all.
+
+    Raises:
+        SystemExit: there is no browser to print with.
+    """
+    browser_path = find_browser()
+    if browser_path is None:
+        raise SystemExit("pdf: no Chromium or Chrome on PATH; install one, or CHROMIUM=/path/to/it")
     part = target.with_suffix(".part.pdf")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
         page = browser.new_page(color_scheme="light")
         page.goto(page_file.resolve().as_uri(), wait_until="load", timeout=120_000)
         # Paper cannot be clicked: hints and folded cells are shown.
         page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
         page.pdf(
-            path=part, format="A4", tagged=True, outline=True, print_background=True,
+            path=part, format="A4", scale=0.8, tagged=True, outline=True, print_background=True,
             display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
             margin={"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"},
         )  # fmt: skip

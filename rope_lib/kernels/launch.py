@@ -119,8 +119,8 @@ def share(seq: int, pairs: int) -> tuple[int, int, int]:
     """Tokens and heads of one program, and its warps.
 
     A tile of 2,048 pairs is 16 pairs for each thread: in bfloat16 four loads of 16 bytes in
-    flight, enough to hide the latency of memory, in 96 registers on Hopper. With a single token
-    there is little to load, and many small programs end sooner than a few large ones.
+    flight. With a single token there is little to load, and many small programs end sooner than a
+    few large ones. Reasoned, not measured: ``make bench-gpu`` has not been run yet.
     """
     if interpreted():  # each program costs milliseconds: few, large ones
         return _power(min(seq, 4096)), 8, 4

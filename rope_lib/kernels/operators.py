@@ -11,8 +11,8 @@ from ..checks import (
     seen_any,
 )
 from ..rotation import fits_at_a_glance, require_fitting
+from ..turning import is_bare, turn_, turn_few_pairs, wide
 from ..turning import turn as turned
-from ..turning import turn_, turn_few_pairs, wide
 from . import launch
 from .launch import Turn
 
@@ -157,23 +157,13 @@ def way_of(backend, q, k, cos, sin, positions):
         return in_torch
     if torch.compiler.is_compiling() or _is_traced(q):
         return registered
-    return _launched if _is_plain(q) and _is_plain(k) else in_torch
+    return _launched if is_bare(q) and is_bare(k) else in_torch
 
 
 def _is_traced(x: torch.Tensor) -> bool:
     """Whether somebody watches the operators that run, or lets them run on nothing."""
     fake = isinstance(x, torch._subclasses.FakeTensor)
     return fake or torch.utils._python_dispatch.is_in_torch_dispatch_mode()
-
-
-def _is_plain(x: torch.Tensor) -> bool:
-    if type(x) not in (torch.Tensor, torch.nn.Parameter):
-        return False
-    try:
-        x.data_ptr()
-    except RuntimeError:  # vmap or a derivative has wrapped it
-        return False
-    return torch.autograd.forward_ad.unpack_dual(x).tangent is None
 
 
 def in_torch(q, k, cos, sin, positions, turn: Turn) -> Pair:
@@ -276,7 +266,7 @@ def _require_writable(*tensors: torch.Tensor) -> None:
                 )
         if any(s == 0 and size > 1 for s, size in zip(x.stride(), x.shape, strict=True)):
             raise RuntimeError(f"{name} is expanded: its rows are a single memory location")
-    if _is_plain(q) and _is_plain(k) and q.numel() and k.numel() and _overlap(q, k):
+    if is_bare(q) and is_bare(k) and q.numel() and k.numel() and _overlap(q, k):
         raise ValueError("q and k share memory, and would be turned twice; turn copies")
 
 
