@@ -1,9 +1,10 @@
 """Figures that move: small custom elements, with no kernel, no framework and no network.
 
-Each figure is one function here and one file in ``elements/``. The function checks its arguments,
-computes the first reading with rope_lib, and draws a still picture of it; the script computes every
-later reading in the browser. The still picture and its line of text stay where no script runs, as
-in a notebook that is opened untrusted. All words are data, so that a translation can replace them.
+Each figure is one function here and one file in ``elements/``, on top of what ``figure.js`` gives
+all of them. The function checks its arguments, computes the first reading with rope_lib, and draws
+a still picture of it; the script computes every later reading in the browser. The still picture and
+its line of text stay where no script runs, as in a notebook that is opened untrusted. All words are
+data, so that a translation can replace them.
 """
 
 import cmath
@@ -83,8 +84,9 @@ class MovingFigure:
         return f"<{self.name}: {self.readout}>"
 
     def script(self) -> str:
-        """The text of the element's script. Each output carries it: in Colab each is a page."""
-        return files("rope_lib").joinpath("elements", f"{self.name}.js").read_text("utf-8")
+        """What all share, then the element. Each output carries both: in Colab each is a page."""
+        folder = files("rope_lib").joinpath("elements")
+        return "".join(folder.joinpath(f"{n}.js").read_text("utf-8") for n in ("figure", self.name))
 
 
 def clock(

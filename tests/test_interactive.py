@@ -364,6 +364,20 @@ def test_the_hands_have_names_and_a_still_picture(show):
     assert still.get_by_role("img", name=words["picture"]).bounding_box()["width"] > 300
 
 
+def test_words_of_the_hands_are_text_and_not_markup(show):
+    page = show(interactive.hands(words={"tells": "<i>x</i> & y", "base": "<b>z</b>"}))
+    assert page.locator("rope-hands text").first.text_content() == "<i>x</i> & y"
+    assert page.get_by_label("<b>z</b>").count() == 1
+
+
+def test_both_figures_on_one_page_share_what_they_can(show):
+    page = show(interactive.clock(), interactive.hands())
+    page.locator("rope-hands input[name=distance]").press("End")
+    assert reading(page) == interactive.clock().readout
+    live = page.locator("rope-hands [aria-live=polite]").inner_text()
+    assert live == expected_hands(8, interactive.DISTANCES[-1], 10_000)
+
+
 @pytest.mark.parametrize(
     ("error", "argument", "value"),
     [

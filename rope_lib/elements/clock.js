@@ -2,22 +2,26 @@
 // Numbers and words come from data-config; rope_lib/interactive.py writes it, and the picture
 // and line inside the element, which stay where this script does not run.
 if (!customElements.get("rope-clock")) {
-  const page = `<style>
+  // Halves away from zero, as toFixed does, and no minus before a zero.
+  const fixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+  const turn = ([x, y], angle) => [
+    x * Math.cos(angle) - y * Math.sin(angle),
+    x * Math.sin(angle) + y * Math.cos(angle),
+  ];
+
+  customElements.define("rope-clock", class extends window.RopeFigure {
+    page(controls) {
+      return `<style>
 :host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center; max-width: 44rem;
   --q: #0072B2; --k: #D55E00 }
 @supports (color: color-mix(in srgb, red, blue)) { :host {
   --q: color-mix(in srgb, #0072B2 65%, currentColor);
   --k: color-mix(in srgb, #D55E00 70%, currentColor) } }
-svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0; fill: none; stroke: currentColor }
-text { fill: currentColor; stroke: none; font-size: 15px; font-style: italic;
-  text-anchor: middle; dominant-baseline: central }
+svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0 }
+text { font-size: 15px; font-style: italic; dominant-baseline: central }
 .q { color: var(--q) } .k { color: var(--k) }
 div { flex: 1 1 16rem; min-width: 0 }
-label { display: grid; grid-template-columns: 1fr 2.5rem; align-items: center; gap: 0 .5rem }
-label span { grid-column: 1 / 3 }
-input { width: 100%; min-width: 0; height: 2rem; margin: 0; color: inherit; accent-color: currentColor }
-b { text-align: right; font-variant-numeric: tabular-nums }
-p { margin: .5rem 0; font-variant-numeric: tabular-nums }
+label { grid-template-columns: 1fr 2.5rem }
 </style>
 <svg viewBox="-120 -120 240 240" role="img">
 <circle r="100" opacity=".4"/>
@@ -26,58 +30,26 @@ p { margin: .5rem 0; font-variant-numeric: tabular-nums }
 <circle class="mark" r="5" fill="currentColor" stroke="none" opacity=".6"/>
 <path class="q" stroke-width="4"/><path class="k" stroke-width="4" stroke-dasharray="7 4"/>
 <circle r="4" fill="currentColor" stroke="none"/><text class="q">q</text><text class="k">k</text>
-</svg>
-<div>${["m", "n", "shift"].map((name) =>
-    `<label class="${{ m: "q", n: "k" }[name] ?? ""}"><span></span>` +
-    `<input type="range" name="${name}" min="0"><b></b></label>`).join("")}
-<p aria-live="polite"></p></div>`;
+</svg>${controls}`;
+    }
 
-  // Halves away from zero, as toFixed does, and no minus before a zero.
-  const fixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
-  const turn = ([x, y], angle) => [
-    x * Math.cos(angle) - y * Math.sin(angle),
-    x * Math.sin(angle) + y * Math.cos(angle),
-  ];
-
-  customElements.define("rope-clock", class extends HTMLElement {
-    connectedCallback() {
-      if (this.shadowRoot) return;
-      this.config = JSON.parse(this.dataset.config);
-      const { m, n, positions, shifts, words } = this.config;
-      const root = this.attachShadow({ mode: "open" });
-      root.innerHTML = page;
-      root.querySelectorAll("input").forEach((input) => {
-        input.max = input.name === "shift" ? shifts : positions;
-        input.value = { m, n, shift: 0 }[input.name];
-        input.previousSibling.textContent = words[input.name];
-      });
-      root.querySelector("svg").setAttribute("aria-label", words.picture);
-      root.addEventListener("input", () => this.show());
-      // JupyterLab would take the focus and the arrow keys for its cells.
-      for (const type of ["mousedown", "focusin", "keydown"])
-        root.addEventListener(type, (event) => {
-          if (!event.key || /^(Arrow|Home|End|Page)/.test(event.key)) event.stopPropagation();
-        });
-      this.show();
+    settings() {
+      const { m, n, positions, shifts } = this.config;
+      return [["m", "q", positions, m], ["n", "k", positions, n], ["shift", "", shifts, 0]];
     }
 
     show() {
-      const { query, key, theta, words } = this.config;
-      const [m, n, shift] = [...this.shadowRoot.querySelectorAll("input")].map((input) => {
-        input.nextSibling.textContent = input.value;
-        return Number(input.value);
-      });
+      const { query, key, theta } = this.config;
+      const [m, n, shift] = this.values();
       const q = turn(query, (m + shift) * theta);
       const k = turn(key, (n + shift) * theta);
       const score = q[0] * k[0] + q[1] * k[1];
       const angle = Math.atan2(k[0] * q[1] - k[1] * q[0], score);
       this.draw(q, k, angle, shift * theta);
-      this.shadowRoot.querySelector("p").textContent = words.readout
-        .replace("{m}", m + shift)
-        .replace("{n}", n + shift)
-        .replace("{distance}", fixed(m - n, 0))
-        .replace("{angle}", fixed((Math.abs(angle) * 180) / Math.PI, 1))
-        .replace("{score}", fixed(score, 3));
+      this.say({
+        m: m + shift, n: n + shift, distance: fixed(m - n, 0),
+        angle: fixed((Math.abs(angle) * 180) / Math.PI, 1), score: fixed(score, 3),
+      });
     }
 
     // The longer hand reaches the dial, letters make room for each other. Screens count y
