@@ -16,7 +16,8 @@ The modules stand in floors; each imports only from floors below it.
 ``rotary``  ``encodings``                 the module for a model; its rivals
 ``attention``  ``decay``                  softmax attention with any encoding; scores by distance
 ``linear_attention``  ``model``           the other kind of attention; a small language model
-``plotting``  ``interactive``             figures, still and moving
+``plotting``  ``elements``                figures, still and moving
+``interactive``                           all that move
 ``exercises``                             the checker behind the book's exercises
 ========================================  ===================================================
 

@@ -1,11 +1,24 @@
 """Settings that every test shares."""
 
+import base64
 import os
 
 # Makes the font cache on a fresh machine, here: a notebook would announce it on stderr.
 import matplotlib.font_manager  # noqa: F401
+import pytest
 import torch
 from hypothesis import settings
+
+from pdf import find_browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 # Without a GPU, kernels run in Triton's interpreter; it has to be chosen before they are defined.
 if not torch.cuda.is_available():
@@ -14,3 +27,55 @@ if not torch.cuda.is_available():
 # The machine may be busy: no test is judged by the clock. Examples are the same on every run.
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
+
+
+@pytest.fixture(scope="session")
+def no_browser():
+    """Call it with the reason: skips the test, or fails it where REQUIRE_BROWSER=1."""
+
+    def give_up(reason):
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
+        pytest.skip(f"browser tests need a browser: {reason}")
+
+    return give_up
+
+
+@pytest.fixture(scope="module")  # Playwright runs once at a time, and tools/pdf.py uses it, too
+def browser(no_browser):
+    """A headless Chromium from the PATH or the variable CHROMIUM."""
+    path = find_browser()
+    if path is None:
+        no_browser("no Chromium on the PATH or in CHROMIUM")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        no_browser("the package playwright is not installed")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Open figures on a page of their own; at the end, no complaint and no request was made."""
+    complaints, contexts = [], []
+
+    def open_page(*figures, width=390, body="", **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url[:60])
+                if not request.url.startswith("data:") else None)  # fmt: skip
+        outputs = "".join(f"<div>{figure._repr_html_()}</div>" for figure in figures)
+        text = f"<!doctype html><html lang=en><meta charset=utf-8>{body}{outputs}".encode()
+        page.goto("data:text/html;base64," + base64.b64encode(text).decode())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -12,7 +12,8 @@ import rope_lib
 
 FOLDER = Path(rope_lib.__file__).parent
 FILES = {path.stem: [path] for path in FOLDER.glob("*.py") if path.stem != "__init__"}
-FILES["kernels"] = sorted((FOLDER / "kernels").glob("*.py"))  # a package that is one floor
+PACKAGES = ("kernels", "elements")  # each is one floor
+FILES |= {name: sorted((FOLDER / name).glob("*.py")) for name in PACKAGES}
 MODULES = sorted(FILES)
 
 
@@ -32,10 +33,12 @@ def imported_by(module: str) -> set[str]:
     """The modules of the library that a module imports, wherever it does so."""
     found = set()
     for node in nodes(module):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and module == "kernels":
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and module in PACKAGES:
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
+            found |= (
+                {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+            )
         elif isinstance(node, ast.ImportFrom | ast.Import):
             names = (
                 [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]

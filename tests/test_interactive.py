@@ -1,18 +1,17 @@
 """The figures that move: what Python writes, and what a real browser makes of it."""
 
-import base64
 import html
 import json
 import math
-import os
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
 
-from pdf import find_browser
 from rope_lib import interactive, reference
+from rope_lib.elements import clock, hands
+from rope_lib.elements.figure import fixed
 
 TURNS = [
     {},
@@ -59,7 +58,7 @@ def test_the_first_reading_is_the_reference(turn):
 def test_the_output_is_small_and_the_same_every_time(turn):
     output = interactive.clock(**turn)._repr_html_()
     assert output == interactive.clock(**turn)._repr_html_()
-    assert len(output.encode()) <= 8000
+    assert len(output.encode()) <= 10_000
     assert "http" not in re.sub(r"xmlns='[^']*'", "", output)
 
 
@@ -70,7 +69,7 @@ def test_words_can_be_replaced_and_are_escaped():
     assert "<b>&quot;" not in output
     assert "<p>0.866 &amp; 30.0</p>" in output
     config = json.loads(html.unescape(re.search('data-config="([^"]*)"', output)[1]))
-    assert config["words"] == interactive.CLOCK_WORDS | words
+    assert config["words"] == clock.WORDS | words
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_words_can_be_replaced_and_are_escaped():
     [(0.0625, 3, "0.063"), (-0.0625, 3, "\u22120.063"), (-0.0001, 3, "0.000"), (-2, 0, "\u22122")],
 )
 def test_numbers_are_rounded_as_a_browser_rounds(number, digits, text):
-    assert interactive._fixed(number, digits) == text
+    assert fixed(number, digits) == text
 
 
 @pytest.mark.parametrize(
@@ -111,49 +110,6 @@ def test_a_wrong_argument_is_named(error, argument, value):
 
 
 # ---------------------------------------------------------------- what a browser makes of it
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium; without one, skip, or fail where REQUIRE_BROWSER=1."""
-    path = find_browser()
-    missing = None if path else "no Chromium or Chrome on PATH (CHROMIUM=/path names one)"
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "the package playwright is not installed"
-    if missing:
-        give_up = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
-        give_up(f"browser tests: {missing}")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def show(browser):
-    """Open figures on a page of their own; at the end, no complaint and no request was made."""
-    complaints, contexts = [], []
-
-    def open_page(*figures, width=390, body="", **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url[:60])
-                if not request.url.startswith("data:") else None)  # fmt: skip
-        outputs = "".join(f"<div>{figure._repr_html_()}</div>" for figure in figures)
-        text = f"<!doctype html><html lang=en><meta charset=utf-8>{body}{outputs}".encode()
-        page.goto("data:text/html;base64," + base64.b64encode(text).decode())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def slider(page, name, which=0):
@@ -219,8 +175,8 @@ def test_shifting_both_changes_neither_angle_nor_score(show):
 def test_the_labels_name_the_sliders_and_the_picture(show):
     page = show(interactive.clock())
     for name in ("m", "n", "shift"):
-        assert page.get_by_label(interactive.CLOCK_WORDS[name]).get_attribute("name") == name
-    assert page.get_by_role("img", name=interactive.CLOCK_WORDS["picture"]).count() == 1
+        assert page.get_by_label(clock.WORDS[name]).get_attribute("name") == name
+    assert page.get_by_role("img", name=clock.WORDS["picture"]).count() == 1
 
 
 def test_nothing_runs_over_the_edge(show):
@@ -291,7 +247,7 @@ def test_without_scripts_a_picture_and_the_numbers_remain(show):
     figure = interactive.clock()
     page = show(figure, java_script_enabled=False)
     assert page.get_by_text(figure.readout).is_visible()
-    picture = page.get_by_role("img", name=interactive.CLOCK_WORDS["picture"])
+    picture = page.get_by_role("img", name=clock.WORDS["picture"])
     assert picture.bounding_box()["width"] == 320
 
 
@@ -319,7 +275,7 @@ def test_the_first_reading_of_the_hands_is_the_reference(head):
     assert figure.readout == expected_hands(**known)
     output = figure._repr_html_()
     assert output == interactive.hands(**head)._repr_html_()
-    assert len(output.encode()) <= 16_000
+    assert len(output.encode()) <= 18_000
     assert output.count("http") == output.count("xmlns='http")
 
 
@@ -334,7 +290,7 @@ def test_the_hands_follow_keyboard_mouse_and_finger(show, head):
         inputs = {n: page.locator(f"rope-hands input[name={n}]") for n in ("distance", "base")}
 
         def now(inputs=inputs):
-            known = {"distance": interactive.DISTANCES, "base": interactive.BASES}
+            known = {"distance": hands.DISTANCES, "base": hands.BASES}
             return {name: known[name][int(each.input_value())] for name, each in inputs.items()}
 
         for each in inputs.values():
@@ -354,7 +310,7 @@ def test_the_hands_follow_keyboard_mouse_and_finger(show, head):
 
 
 def test_the_hands_have_names_and_a_still_picture(show):
-    figure, words = interactive.hands(), interactive.HANDS_WORDS
+    figure, words = interactive.hands(), hands.WORDS
     page = show(figure)
     for name in ("distance", "base"):
         assert page.get_by_label(words[name]).get_attribute("name") == name
@@ -375,7 +331,7 @@ def test_both_figures_on_one_page_share_what_they_can(show):
     page.locator("rope-hands input[name=distance]").press("End")
     assert reading(page) == interactive.clock().readout
     live = page.locator("rope-hands [aria-live=polite]").inner_text()
-    assert live == expected_hands(8, interactive.DISTANCES[-1], 10_000)
+    assert live == expected_hands(8, hands.DISTANCES[-1], 10_000)
 
 
 @pytest.mark.parametrize(

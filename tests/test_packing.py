@@ -39,11 +39,9 @@ def test_without_a_site_nothing_is_packed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_pdf_has_tags_an_outline_and_what_was_folded(tmp_path):
+def test_the_pdf_has_tags_an_outline_and_what_was_folded(no_browser, tmp_path):
     if pdf.find_browser() is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("REQUIRE_BROWSER=1, but there is no Chromium")
-        pytest.skip("printing needs a browser: no Chromium on the PATH or in CHROMIUM")
+        no_browser("no Chromium on the PATH or in CHROMIUM")
     folded = "<p>line</p>" * 200
     sizes = []
     for inside in ("", f"<details><summary>Hint</summary>{folded}</details>"):

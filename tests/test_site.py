@@ -6,7 +6,6 @@ skipped; with REQUIRE_BROWSER=1 they fail instead.
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,8 +18,6 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-
-from pdf import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = {"width": 390, "height": 844}
@@ -36,14 +33,6 @@ LOADS = {
     "embed": "src",
     "object": "data",
 }
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 def pages_in_toc():
@@ -229,12 +218,6 @@ def test_every_picture_has_words(site, name):
 # The browser
 
 
-def missing(reason):
-    if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(f"browser tests need a browser: {reason}")
-
-
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
@@ -248,21 +231,6 @@ def address(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
-
-
-@pytest.fixture(scope="module")  # Playwright runs once at a time, and other tests use it, too
-def browser():
-    path = find_browser()
-    if path is None:
-        missing("no Chromium on the PATH or in CHROMIUM")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("the package playwright is not installed")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture

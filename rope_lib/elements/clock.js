@@ -1,9 +1,8 @@
 // <rope-clock>: a query hand at position m and a key hand at position n on one dial.
-// Numbers and words come from data-config; rope_lib/interactive.py writes it, and the picture
+// Numbers and words come from data-config; clock.py writes it, and the picture
 // and line inside the element, which stay where this script does not run.
 if (!customElements.get("rope-clock")) {
-  // Halves away from zero, as toFixed does, and no minus before a zero.
-  const fixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+  const { fixed } = window.RopeFigure;
   const turn = ([x, y], angle) => [
     x * Math.cos(angle) - y * Math.sin(angle),
     x * Math.sin(angle) + y * Math.cos(angle),
@@ -12,14 +11,10 @@ if (!customElements.get("rope-clock")) {
   customElements.define("rope-clock", class extends window.RopeFigure {
     page(controls) {
       return `<style>
-:host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center; max-width: 44rem;
-  --q: #0072B2; --k: #D55E00 }
-@supports (color: color-mix(in srgb, red, blue)) { :host {
-  --q: color-mix(in srgb, #0072B2 65%, currentColor);
-  --k: color-mix(in srgb, #D55E00 70%, currentColor) } }
+:host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
 svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0 }
 text { font-size: 15px; font-style: italic; dominant-baseline: central }
-.q { color: var(--q) } .k { color: var(--k) }
+.q { color: var(--blue) } .k { color: var(--red) }
 div { flex: 1 1 16rem; min-width: 0 }
 label { grid-template-columns: 1fr 2.5rem }
 </style>
@@ -45,7 +40,7 @@ label { grid-template-columns: 1fr 2.5rem }
       const k = turn(key, (n + shift) * theta);
       const score = q[0] * k[0] + q[1] * k[1];
       const angle = Math.atan2(k[0] * q[1] - k[1] * q[0], score);
-      this.draw(q, k, angle, shift * theta);
+      this.move(q, k, angle, shift * theta);
       this.say({
         m: m + shift, n: n + shift, distance: fixed(m - n, 0),
         angle: fixed((Math.abs(angle) * 180) / Math.PI, 1), score: fixed(score, 3),
@@ -54,7 +49,7 @@ label { grid-template-columns: 1fr 2.5rem }
 
     // The longer hand reaches the dial, letters make room for each other. Screens count y
     // downwards, so y changes its sign.
-    draw(q, k, angle, shifted) {
+    move(q, k, angle, shifted) {
       const longest = Math.max(Math.hypot(...q), Math.hypot(...k));
       const at = ([x, y], radius) => `${(x * radius).toFixed(1)} ${(-y * radius).toFixed(1)}`;
       const aside = angle < 0 ? -0.09 : 0.09;

@@ -1,22 +1,14 @@
 // <rope-hands>: every hand of a head, turned by the distance between two tokens.
-// Numbers and words come from data-config; rope_lib/interactive.py writes it, and the picture
+// Numbers and words come from data-config; hands.py writes it, and the picture
 // and line inside the element, which stay where this script does not run.
 if (!customElements.get("rope-hands")) {
-  const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-  const written = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+  const { plain, written } = window.RopeFigure;
 
   customElements.define("rope-hands", class extends window.RopeFigure {
     page(controls) {
       return `<style>
-:host { display: block; max-width: 44rem; --gone: #D55E00; --tells: #0072B2 }
-@supports (color: color-mix(in srgb, red, blue)) { :host {
-  --tells: color-mix(in srgb, #0072B2 65%, currentColor);
-  --gone: color-mix(in srgb, #D55E00 70%, currentColor) } }
-svg { display: block; width: 100%; height: auto }
-text { font-size: 13px }
-.still { opacity: .7 } .tells { color: var(--tells) } .gone { color: var(--gone) }
+.still { opacity: .7 } .tells { color: var(--blue) } .gone { color: var(--red) }
 .gone .hand { stroke-dasharray: 5 3 }
-label { grid-template-columns: 1fr 5rem }
 </style><svg role="img"></svg>${controls}`;
     }
 
@@ -39,9 +31,7 @@ label { grid-template-columns: 1fr 5rem }
         count[kind] += 1;
         return this.dial(pair, angle, kind);
       });
-      const svg = this.shadowRoot.querySelector("svg");
-      svg.setAttribute("viewBox", `0 0 400 ${Math.ceil(pairs / 4) * 112}`);
-      svg.innerHTML = dials.join("");
+      this.draw(400, Math.ceil(pairs / 4) * 112, dials.join(""));
       this.say({ distance: written(distance), base: written(base), ...count });
     }
 

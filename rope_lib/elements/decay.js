@@ -1,0 +1,91 @@
+// <rope-decay>: the size of a score over the distance, beside the bounds and random pairs.
+// Numbers and words come from data-config; decay.py writes it, and the picture and line inside
+// the element, which stay where this script does not run.
+if (!customElements.get("rope-decay")) {
+  const { fixed, line, plain, written } = window.RopeFigure;
+  const across = (distance) => 50 + 0.24 * distance;
+  const height = (size) => 236 - 226 * (Math.log(Math.max(size, 0.5) / 0.5) / Math.log(60000));
+
+  customElements.define("rope-decay", class extends window.RopeFigure {
+    page(controls) {
+      return `<style>
+.score { color: var(--blue) } .bound { color: var(--red) } .simple, .spread, .axis { opacity: .7 }
+path { stroke-width: 1.5 } .simple { stroke-dasharray: 7 4 } .spread { stroke-dasharray: 2 4 }
+text { opacity: 1 } .here { opacity: .6 } .tick { text-anchor: end } .name { text-anchor: start }
+</style><svg role="img"></svg>${controls}`;
+    }
+
+    settings() {
+      const { keys, choice, distance, farthest, bases, base } = this.config;
+      return [["key", "", keys, choice], ["distance", "", farthest, distance],
+        ["base", "", bases.length - 1, bases.indexOf(base)]];
+    }
+
+    // The products h of the pairs, as [length, angle], and the sizes of query times key.
+    products(key, thetas) {
+      const { query, ahead } = this.config;
+      if (key === "even") {
+        const h = thetas.map((_, i) => [1 - i / thetas.length, 0]);
+        return [h, h.reduce((sum, [size]) => sum + size, 0)];
+      }
+      const other = key === "random" ? this.config.key : query;
+      const h = thetas.map((theta, i) => {
+        const [a, b, c, d] = [query[2 * i], query[2 * i + 1], other[2 * i], other[2 * i + 1]];
+        const angle = Math.atan2(b * c - a * d, a * c + b * d);
+        return [Math.hypot(a, b) * Math.hypot(c, d), angle - (key === "ahead" ? ahead * theta : 0)];
+      });
+      return [h, Math.hypot(...query) * Math.hypot(...other)];
+    }
+
+    // Score and RoFormer's bound at one distance.
+    at(distance, h, step, thetas) {
+      let [score, x, y, sums] = [0, 0, 0, 0];
+      thetas.forEach((theta, i) => {
+        score += h[i][0] * Math.cos(h[i][1] + distance * theta);
+        x += Math.cos(distance * theta);
+        y += Math.sin(distance * theta);
+        sums += Math.hypot(x, y);
+      });
+      return [score, step * sums];
+    }
+
+    show() {
+      const { query, farthest, step: every, bases } = this.config;
+      const [key, distance, place] = this.values((name, value) =>
+        written(name === "base" ? bases[value] : value));
+      const pairs = query.length / 2;
+      const thetas = Array.from({ length: pairs }, (_, i) => bases[place] ** (-i / pairs));
+      const [h, simple] = this.products(key, thetas);
+      const flat = h.map(([size, angle]) => [size * Math.cos(angle), size * Math.sin(angle)]);
+      const step = Math.max(...flat.map(([x, y], i) => {
+        const [u, v] = flat[i + 1] ?? [0, 0];
+        return Math.hypot(u - x, v - y);
+      }));
+      const all = [];
+      for (let d = 0; d <= farthest; d += every) all.push([d, ...this.at(d, h, step, thetas)]);
+      const [score, bound] = this.at(distance, h, step, thetas);
+      this.curves(all, { simple, spread: Math.sqrt(query.length) }, distance, score);
+      this.say({
+        distance: written(distance), base: written(bases[place]), score: fixed(score, 1),
+        bound: bound < 1000 ? fixed(bound, 1) : written(Math.round(bound)), simple: fixed(simple, 1), spread: fixed(Math.sqrt(query.length), 1),
+      });
+    }
+
+    curves(all, flat, distance, score) {
+      const { words } = this.config;
+      const path = (kind, d) => `<path class="${kind}" d="${d}"/>`;
+      const text = (kind, x, y, says) =>
+        `<text class="${kind}" x="${x}" y="${y}">${plain(says)}</text>`;
+      const curve = (i) => line(all.map((row) => [across(row[0]), height(Math.abs(row[i]))]));
+      const level = (kind) => path(kind, `M50 ${height(flat[kind])}H290`) +
+        text(`${kind} name`, 296, height(flat[kind]) + 4, words[kind]);
+      this.draw(400, 262, path("axis", "M50 10V236H290") +
+        [1, 10, 100, 1000, 10000].map((y) => text("tick", 44, height(y) + 4, written(y))).join("") +
+        [0, 500, 1000].map((x) => text("", across(x), 254, written(x))).join("") +
+        path("here", `M${across(distance)} 10V236`) + path("score", curve(1)) +
+        path("bound", curve(2)) + text("bound name", 296, height(all[all.length - 1][2]) + 4, words.bound) +
+        level("simple") + level("spread") + text("score name", 296, height(3) + 4, words.score) +
+        `<circle class="score" r="5" cx="${across(distance)}" cy="${height(Math.abs(score))}" fill="currentColor"/>`);
+    }
+  });
+}
