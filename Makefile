@@ -63,8 +63,9 @@ test: environment ## test the library and the site, re-execute every notebook (W
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
 
-ledger: environment ## write the page of claims anew from book/claims.toml and the results
+ledger: environment ## write the pages of claims and of exercises anew from what they rest on
 	@$(BIN)/python tools/ledger.py
+	@$(BIN)/python tools/exercises.py
 
 PEERS = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_FILE, MAX_OUTPUT, MAX_SVG = 500_000, 120_000, 60_000  # characters
 MAX_WORDS, MIN_CELLS, MAX_CELLS = 2_700, 30, 62
 MAX_CODE_LINES, MAX_MEDIAN_LINES = 25, 6
+MAX_QUIZ_WORDS = 350
 MIN_ALT = 20
 CHAPTER_HEADINGS = [
     "What you will be able to do",
@@ -33,6 +34,7 @@ CHAPTER_HEADINGS = [
     "Break it",
     "In real models",
     "Exercises",
+    "Quiz",
     "Takeaways",
     "What is next",
     "References",
@@ -364,9 +366,14 @@ def follows_the_template(page: Page) -> Iterator[str]:
         yield f"the ## headings differ: missing {missing}, extra {extra}, found {found}"
 
 
+def is_quiz(cell: NotebookNode) -> bool:
+    return cell.source.startswith("## Quiz\n")
+
+
 @chapters
 def has_the_right_length(page: Page) -> Iterator[str]:
-    cells = page.notebook.cells
+    """The quiz has a length of its own: nobody opens all of its answers."""
+    cells = [cell for cell in page.notebook.cells if not is_quiz(cell)]
     if not MIN_CELLS <= len(cells) <= MAX_CELLS:
         yield f"it has {len(cells)} cells, expected {MIN_CELLS} to {MAX_CELLS}"
     words = sum(count_words(cell.source) for cell in cells if cell.cell_type == "markdown")
@@ -375,6 +382,34 @@ def has_the_right_length(page: Page) -> Iterator[str]:
     median = statistics.median(count_code_lines(cell.source) for cell in code_cells(page))
     if median > MAX_MEDIAN_LINES:
         yield f"the median code cell has {median:g} lines of code, at most {MAX_MEDIAN_LINES}"
+
+
+@chapters
+def has_a_quiz(page: Page) -> Iterator[str]:
+    """Three questions; each has one right answer, and wrong ones that say what is wrong."""
+    quizzes = [cell.source for cell in page.notebook.cells if is_quiz(cell)]
+    if len(quizzes) != 1:
+        yield f"there must be one cell that begins with “## Quiz”, found {len(quizzes)}"
+        return
+    _, *parts = re.split(r"^\*\*(\d)\. .*\*\*$", quizzes[0], flags=re.MULTILINE)
+    if parts[0::2] != ["1", "2", "3"]:
+        yield f"the questions must be **1. …**, **2. …** and **3. …**, found {parts[0::2]}"
+    for number, answers in zip(parts[0::2], parts[1::2], strict=True):
+        said = re.findall(
+            r"^<details><summary>(.+)</summary>\n\n\*\*(Right|No)\.\*\* (.+)\n\n</details>$",
+            answers, flags=re.MULTILINE,
+        )  # fmt: skip
+        if len(said) != answers.count("<details>") or not 2 <= len(said) <= 4:
+            yield f"question {number} needs two to four answers, each “**No.** …” or “**Right.** …”"
+        if [verdict for _, verdict, _ in said].count("Right") != 1:
+            yield f"question {number} must have one right answer"
+        for answer, _, why in said:
+            if count_words(why) < 4:
+                yield f"question {number}, “{answer}”: say why"
+            if "$" in answer:
+                yield f"question {number}: formulas in a summary are not set, found {answer}"
+    if count_words(quizzes[0]) > MAX_QUIZ_WORDS:
+        yield f"the quiz has {count_words(quizzes[0])} words, at most {MAX_QUIZ_WORDS}"
 
 
 def count_words(markdown: str) -> int:

@@ -39,6 +39,12 @@ FIGURE = {
     "image": {"alt": "A circle with one arrow that points up."},
     "figure": {"caption": "The hand at noon.", "name": "fig-03-noon"},
 }
+QUIZ = "## Quiz\n" + "".join(
+    f"\n**{number}. Which way?**\n\n"
+    "<details><summary>Left</summary>\n\n**Right.** A turn is counter-clockwise.\n\n</details>\n\n"
+    "<details><summary>Right</summary>\n\n**No.** That would be a clock's.\n\n</details>\n"
+    for number in (1, 2, 3)
+)
 HINT = "Text.\n\n<details><summary>Hint</summary>\n\nTurn it.\n\n</details>"
 
 
@@ -78,7 +84,7 @@ def good_chapter() -> NotebookNode:
     cells.append(code("ax.plot(x)\nplt.show()", picture, mystnb=FIGURE))
     cells.append(code("# NBVAL_IGNORE_OUTPUT\nprint(perf_counter())", stream("0.123456789\n")))
     for heading in rules.CHAPTER_HEADINGS:
-        cells.append(new_markdown_cell(f"## {heading}"))
+        cells.append(new_markdown_cell(QUIZ if heading == "Quiz" else f"## {heading}"))
         if heading == "Exercises":
             for number in (1, 2, 3):
                 cells += exercise(number, "Not written yet. …\n")
@@ -137,6 +143,17 @@ def without(start: str) -> Callable:
 
     def fault(notebook):
         notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith(start)]
+
+    return fault
+
+
+def quiz(old: str, new: str) -> Callable:
+    """A fault: the first such words of the quiz are others."""
+
+    def fault(notebook):
+        cell = next(cell for cell in notebook.cells if rules.is_quiz(cell))
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new, 1)
 
     return fault
 
@@ -279,6 +296,17 @@ FAULTS = {
         many_more(new_markdown_cell("Text")),
         many_more(code("a = 1\n" * 7)),
         says("word " * 2_701),
+    ],
+    "has_a_quiz": [
+        without("## Quiz"),
+        quiz("**2. Which way?**", "**3. Which way?**"),
+        quiz("**1. Which way?**\n", ""),
+        quiz("**Right.** A turn is counter-clockwise.", "**No.** A turn is counter-clockwise."),
+        quiz("**No.** That would be a clock's.", "**Right.** That would be a clock's."),
+        quiz("**No.** That would be a clock's.", "That would be a clock's."),
+        quiz("That would be a clock's.", "No."),
+        quiz("<summary>Left</summary>", "<summary>$\\theta$</summary>"),
+        quiz("That would be", "That would be " + "very " * 350),
     ],
     "has_exercises_with_answers": [
         without("### Exercise 3"),
