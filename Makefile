@@ -18,7 +18,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve offline pdf lab test refresh ledger bench bench-gpu lint format address lock clean-site clean
+.PHONY: help environment book serve offline pdf lab test refresh share ledger bench bench-gpu lint format address lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -62,6 +62,9 @@ test: environment ## test the library and the site, re-execute every notebook (W
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
+
+share: environment ## draw the pictures that other sites show of a chapter (needs Chromium)
+	@$(BIN)/python tools/share.py
 
 ledger: environment ## write the pages of claims and of exercises anew from what they rest on
 	@$(BIN)/python tools/ledger.py

@@ -170,7 +170,7 @@ def cell_link(cell: str, text: str) -> str:
     return f"[{text}](../notebooks/{notebook}.ipynb#cell-{name})"
 
 
-TABLE = ["| | The claim | Verdict |", "|---|---|---|"]
+TABLE = ["| No. | The claim | Verdict |", "|---|---|---|"]
 HEAD = """\
 # The claims, tested
 

@@ -3,6 +3,9 @@
 * KaTeX sets the mathematics while the book is built. A formula that it cannot set stops the build
   and says where the formula stands; the Node.js process it runs on ends with the build.
 * The search index holds Chinese words too. English search alone keeps a run of characters whole.
+* Roles that screen readers no longer know, and heads of tables without words, are replaced.
+* Pages load no more than they need (see `lighten.py`).
+* Other sites find a description, a picture and a map of the pages (see `sharing.py`).
 * Every code cell of a notebook can be linked to: `chapter.ipynb#cell-ID`, by the id in its file.
 """
 
@@ -12,6 +15,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import lighten
+import sharing
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.search import en, languages
@@ -25,6 +30,10 @@ def setup(app):
     # Jupyter Book always sets this value; the extension that knows it is left out on purpose.
     app.add_config_value("comments_config", {}, "html")
     app.connect("doctree-read", name_cells)
+    app.connect("html-page-context", mend_roles)
+    app.connect("html-page-context", sharing.add_tags)
+    app.connect("build-finished", sharing.write_sitemap)
+    app.connect("build-finished", lighten.lighten, priority=900)  # after the theme's own
     languages["en"] = BilingualSearch
     languages["zh"] = languages["zh_CN"] = BilingualSearch
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -43,6 +52,16 @@ def name_cells(app, doctree):
             anchor = f"cell-{cells[node['cell_index']]['id']}"
             node["ids"].append(anchor)
             anchors[anchor] = (node.line, anchor, "")
+
+
+EMPTY_HEAD = re.compile(r'<th(?: class="head[^"]*")?>(?:<p>\s*</p>)?\s*</th>')
+
+
+def mend_roles(app, page, template, context, doctree):
+    """Say what screen readers can use of two things that docutils says otherwise."""
+    body = context.get("body", "")
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')  # a role no longer in use
+    context["body"] = EMPTY_HEAD.sub("<td></td>", body)  # a corner of a table heads nothing
 
 
 def use_katex(app):

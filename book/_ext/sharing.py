@@ -1,0 +1,64 @@
+"""What other sites need of a page: description, picture and address; and the map of the site."""
+
+import html
+import tomllib
+from pathlib import Path
+
+ANSWERS = "Worked answers to the exercises of chapter {}, each checked like a reader's own."
+
+
+def read(book):
+    """What `sharing.toml` says of each page."""
+    return tomllib.loads(Path(book, "sharing.toml").read_text(encoding="utf-8"))["pages"]
+
+
+def picture_of(page):
+    return f"_static/share/{page.rpartition('/')[2]}.png"
+
+
+def describe(page, pages):
+    """A sentence for people; None for pages that the book did not write, such as the search."""
+    if page.startswith("notebooks/solutions/"):
+        return ANSWERS.format(page.rpartition("/")[2].partition("_")[0].lstrip("0"))
+    return pages.get(page, {}).get("description")
+
+
+def add_tags(app, page, template, context, doctree):
+    """Put the tags that search engines and messengers read into a page's head."""
+    pages = read(Path(app.srcdir, "book"))
+    description = describe(page, pages)
+    if description is None:
+        return
+    site = app.config.html_baseurl.rstrip("/")
+    shown = page if "figure" in pages.get(page, {}) else "book/intro"
+    tags = {
+        "og:type": "article" if page.startswith("notebooks/") else "website",
+        "og:site_name": app.config.project,
+        "og:title": context["title"],
+        "og:description": description,
+        "og:url": f"{site}/{page}.html",
+        "og:image": f"{site}/{picture_of(shown)}",
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": f"A figure of the chapter {context['title']}",
+    }
+    lines = [f'<meta name="description" content="{html.escape(description)}">',
+             '<meta name="twitter:card" content="summary_large_image">']  # fmt: skip
+    lines += [
+        f'<meta property="{name}" content="{html.escape(text)}">' for name, text in tags.items()
+    ]
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def write_sitemap(app, exception):
+    """`sitemap.xml` of all pages that the table of contents names."""
+    if exception or app.builder.name != "html":
+        return
+    site = app.config.html_baseurl.rstrip("/")
+    places = "".join(
+        f"<url><loc>{site}/{page}.html</loc></url>\n" for page in sorted(app.env.found_docs)
+    )
+    text = '<?xml version="1.0" encoding="utf-8"?>\n'
+    text += f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}</urlset>\n'
+    Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf-8")
+    Path(app.outdir, "robots.txt").write_text(f"Sitemap: {site}/sitemap.xml\n", encoding="utf-8")

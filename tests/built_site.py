@@ -1,0 +1,113 @@
+"""The site, built once for each worker, served to this machine, and opened in a browser."""
+
+import functools
+import re
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+
+
+def pages_in_toc():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    found = [toc["root"]]
+
+    def collect(entries):
+        for entry in entries:
+            found.append(entry["file"])
+            collect(entry.get("sections", []))
+
+    for part in toc["parts"]:
+        collect(part["chapters"])
+    return found
+
+
+PAGES = pages_in_toc()
+
+
+# What `jupyter-book build` does, with a choice of builder and language; prints warnings only.
+BUILD = """
+import sys
+from jupyter_book.sphinx import build_sphinx
+
+source, out, builder, language = sys.argv[1:]
+result = build_sphinx(
+    source, out, path_config=f"{source}/_config.yml", noconfig=True, builder=builder, quiet=True,
+    warningiserror=True, keep_going=True, confoverrides={
+        "external_toc_path": f"{source}/_toc.yml", "nitpicky": True, "language": language,
+        "latex_individualpages": False,
+    })
+sys.exit(result if isinstance(result, int) else str(result))
+"""
+
+
+def run_sphinx(source, out, builder="html", language="en"):
+    """Build `source` with its own _config.yml; a warning is an error. Returns status and log."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(source), str(out), builder, language],
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    out = tmp_path_factory.mktemp("site") / "html"
+    status, log = run_sphinx(ROOT, out)
+    assert status == 0, log
+    return out
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The site, served from this machine to this machine."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """`visit(name, **settings)` opens a page and notes in `page.faults` what it does wrong."""
+    contexts = []
+
+    def open_page(name, **settings):
+        context = browser.new_context(**{"viewport": DESK, **settings})
+        contexts.append(context)
+        context.set_default_timeout(120_000)  # milliseconds; the machine may be busy
+        page = context.new_page()
+        page.faults = faults = []
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("console", lambda m: m.type == "error" and faults.append(f"console: {m.text}"))
+
+        def only_here(route):
+            if route.request.url.startswith(address):
+                return route.continue_()
+            faults.append(f"asks another host: {route.request.url}")
+            return route.abort()
+
+        context.route(re.compile(r"^(https?|wss?):"), only_here)
+        page.goto(urljoin(address, name), wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,0 +1,99 @@
+"""For everybody and on any line: axe-core finds no fault, and a first visit is light and still.
+
+Axe looks at every page in light, and at one page of each kind in dark and on a phone. The insides
+of formulas are left out: what is read aloud is their MathML, what is seen is hidden from readers.
+"""
+
+import gzip
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+
+from built_site import DESK, PAGES, PHONE
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+KINDS = [
+    "book/intro",
+    "book/claims",
+    "book/exercises",
+    "book/bibliography",
+    "notebooks/01_see_word_order",
+    "notebooks/06_test_decay",
+    "notebooks/10_find_in_models",
+    "notebooks/solutions/03_turn_two_dimensions",
+    "search",
+]
+VIEWS = {
+    "light": {"viewport": DESK, "color_scheme": "light"},
+    "dark": {"viewport": DESK, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "light", "has_touch": True},
+}
+LOOKED_AT = [(page, "light") for page in PAGES]
+LOOKED_AT += [(page, view) for page in KINDS for view in ("dark", "phone")] + [("search", "light")]
+
+
+def faults_of(page):
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run({exclude: ['.katex-html']}, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {node['html'][:120]} ({node['failureSummary']})"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("name", "view"), LOOKED_AT)
+def test_axe_finds_nothing(visit, name, view):
+    page = visit(f"{name}.html", **VIEWS[view])
+    page.wait_for_function("document.fonts.status === 'loaded'")
+    assert faults_of(page) == []
+
+
+def test_axe_would_find_something(visit):
+    page = visit("book/intro.html")
+    page.evaluate("document.querySelector('article').innerHTML += "
+                  "'<button></button><p style=\"color: #bbb\">pale</p>'")  # fmt: skip
+    found = "\n".join(faults_of(page))
+    assert "button-name" in found
+    assert "color-contrast" in found
+
+
+# A first visit
+
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
+COMPRESSED = (".woff2", ".png")
+SHIFTS = """window.shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });"""
+
+
+def first_visit(visit, name):
+    """Bytes that a phone fetches, as a server compresses them; those of scripts; layout shift."""
+    page = visit("book/_none.html", viewport=PHONE)  # a page whose context has seen nothing yet
+    answers = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.add_init_script(SHIFTS)
+    page.goto(page.url.replace("book/_none", name), wait_until="networkidle")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 300)))")
+    shift = page.evaluate("window.shift")
+    inline = page.evaluate(
+        "[...document.querySelectorAll('script:not([src])')].map(each => each.text).join('')"
+    )
+    total, scripts = 0, len(gzip.compress(inline.encode()))
+    for answer in list(answers):
+        body = answer.body()
+        size = len(body) if answer.url.endswith(COMPRESSED) else len(gzip.compress(body))
+        total += size
+        scripts += size if ".js" in answer.url else 0
+    return total, scripts, shift
+
+
+@pytest.mark.parametrize("name", ["book/intro", *CHAPTERS])
+def test_a_first_visit_is_light_and_nothing_jumps(visit, name):
+    total, scripts, shift = first_visit(visit, name)
+    assert total <= 300_000
+    assert scripts <= 60_000
+    assert shift < 0.02
