@@ -1,14 +1,21 @@
-"""What a Colab runtime meets: the set-up cell, and a library installed from the repository."""
+"""What a Colab runtime meets: the set-up cell, a library installed from the repository, and every
+notebook."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from address import repository_url, setup_cell_source
 
@@ -38,23 +45,86 @@ def test_elsewhere_the_first_cell_does_nothing(installed):
     assert installed.asked == []
 
 
-def test_an_installed_library_is_whole(tmp_path):
-    """An editable installation would hide a file that pip leaves out."""
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """What pip would install. An editable installation would hide a file that pip leaves out."""
+    folder = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
+        shutil.copy(ROOT / name, folder)
     ignored = shutil.ignore_patterns("__pycache__", "runs")
-    for folder in ("rope_lib", "experiments", "benchmarks"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    for name in ("rope_lib", "experiments", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
-    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True)
+    (made,) = (folder / "wheel").glob("*.whl")
+    return made
+
+
+def test_an_installed_library_is_whole(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
-    library = {path.relative_to(tmp_path) for path in (tmp_path / "rope_lib").rglob("*.*")}
+    library = {path for path in (ROOT / "rope_lib").rglob("*.*") if "__pycache__" not in path.parts}
     results = {
         f"rope_lib/{copy}/{path.name}"
         for copy, scripts in RESULTS.items()
         for path in (ROOT / scripts / "results").glob("*.json")
     }
     assert {name.split("/")[1] for name in results} == set(RESULTS)
-    wanted = {path.as_posix() for path in library if (tmp_path / path).is_file()} | results
+    wanted = {path.relative_to(ROOT).as_posix() for path in library if path.is_file()} | results
     assert not wanted - packed
+
+
+# Every notebook, in a runtime that has rope_lib's own dependencies and IPython, and nothing else
+
+
+def needed_by(*names):
+    """The distributions that these need, and those that they need, and so on."""
+    found, todo = set(), list(names)
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name not in found:
+            found.add(name)
+            requirements = map(Requirement, metadata.requires(name) or [])
+            todo += [
+                r.name for r in requirements if not r.marker or r.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+OURS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+RUNTIME = needed_by("ipython", *(Requirement(one).name for one in OURS["dependencies"]))
+NOTEBOOKS = ROOT / "notebooks"
+NAMES = sorted(path.relative_to(NOTEBOOKS).as_posix() for path in NOTEBOOKS.rglob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
+def run_as_on_colab(notebook, unpacked, elsewhere, allowed=RUNTIME):
+    command = [sys.executable, ROOT / "tests" / "colab_runtime.py", notebook, unpacked,
+               json.dumps(sorted(allowed))]  # fmt: skip
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*map(str, command)], cwd=elsewhere, env=os.environ | inline, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_on_colab(name, unpacked, tmp_path):
+    done = run_as_on_colab(NOTEBOOKS / name, unpacked, tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert not list(tmp_path.iterdir())  # nothing is left lying about
+
+
+def test_a_runtime_has_nothing_else(unpacked, tmp_path):
+    assert {"torch", "numpy", "matplotlib", "ipython"} <= RUNTIME
+    assert not {"transformers", "tqdm", "triton", "nbformat"} & RUNTIME
+    for source, missing in (("import nbformat", "nbformat"), ("import rope_lib", "rope_lib")):
+        cell = {"cell_type": "code", "source": [source]}
+        (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+        done = run_as_on_colab(tmp_path / "one.ipynb", unpacked, tmp_path)
+        assert f"No module named '{missing}'" in done.stdout + done.stderr
+        assert done.returncode != 0

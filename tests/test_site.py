@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+import offline
 from built_site import PAGES, PHONE, ROOT, run_sphinx
 
 # A tag and the attribute that makes a browser fetch something.
@@ -230,3 +231,20 @@ def test_code_can_be_copied(visit):
     page.locator("div.highlight").first.hover()
     page.locator("button.copybtn").first.click()
     assert "git clone" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_offline_book_is_searched_from_a_disk(site, browser, tmp_path):
+    offline.pack(site, tmp_path / "book.zip")
+    shutil.unpack_archive(tmp_path / "book.zip", tmp_path)
+    page, faults = browser.new_page(), []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and faults.append(m.text))
+    for words in ("YaRN", "half-split", "时钟"):
+        page.goto((tmp_path / "rope-book/search.html").as_uri() + f"?q={words}")
+        page.wait_for_selector("#search-results li p.context")
+        excerpts = page.locator("#search-results li p.context").all_inner_texts()
+        assert any(words.lower() in excerpt.lower() for excerpt in excerpts), words
+    page.locator("#search-results li a").first.click()
+    page.wait_for_selector("article h1")
+    assert faults == []
+    page.close()

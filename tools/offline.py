@@ -5,9 +5,13 @@
 The same site gives the same bytes: files stand in order, with one date.
 """
 
+import html
+import json
 import sys
 import zipfile
 from pathlib import Path
+
+from bs4 import BeautifulSoup
 
 FOLDER = "rope-book"
 DATE = (2020, 1, 1, 0, 0, 0)
@@ -15,6 +19,29 @@ LEFT_OUT = {".buildinfo", ".buildinfo.bak", "objects.inv"}  # for builders, not 
 FIRST = """\
 Open index.html in this folder with a browser. Nothing else is needed: no network, no server.
 """
+SEARCH = '<script src="_static/searchtools.js"></script>'
+# A page that is opened from a disk may not read its neighbours, as the search does for its excerpts.
+WORDS = """\
+const WORDS = {words};
+window.fetch = async (address) => {{
+  const page = Object.keys(WORDS).find((name) => String(address).endsWith(name));
+  return {{ text: async () => `<div role="main">${{WORDS[page] ?? ""}}</div>` }};
+}};
+"""
+
+
+def words_of(page: Path) -> str:
+    """The text of a page, as HTML without tags."""
+    main = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find("article")
+    for each in main.select("script, style, svg, .headerlink, .katex-html") if main else ():
+        each.decompose()
+    return html.escape(main.get_text(" ")) if main else ""
+
+
+def search_script(site: Path, pages: list[Path]) -> bytes:
+    """Answers the search's questions for pages, without a server."""
+    words = {page.relative_to(site).as_posix(): words_of(page) for page in pages}
+    return WORDS.format(words=json.dumps(words, ensure_ascii=False)).encode()
 
 
 def pack(site: Path, target: Path) -> int:
@@ -30,10 +57,19 @@ def pack(site: Path, target: Path) -> int:
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr(zipfile.ZipInfo(f"{FOLDER}/READ ME.txt", DATE), FIRST)
         kept = [path for path in files if path.name not in LEFT_OUT]
-        for path in kept:
-            info = zipfile.ZipInfo(f"{FOLDER}/{path.relative_to(site).as_posix()}", DATE)
+        contents = {path.relative_to(site).as_posix(): path.read_bytes() for path in kept}
+        if "search.html" in contents:
+            pages = [
+                path for path in kept if path.suffix == ".html" and "_static" not in path.parts
+            ]
+            contents["_static/offline.js"] = search_script(site, pages)
+            with_words = f'<script src="_static/offline.js"></script>\n{SEARCH}'
+            text = contents["search.html"].decode().replace(SEARCH, with_words, 1)
+            contents["search.html"] = text.encode()
+        for name, content in contents.items():
+            info = zipfile.ZipInfo(f"{FOLDER}/{name}", DATE)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(info, path.read_bytes())
+            archive.writestr(info, content)
     part.replace(target)
     return len(kept)
 
