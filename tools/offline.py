@@ -7,6 +7,7 @@ The same site gives the same bytes: files stand in order, with one date.
 
 import html
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -20,7 +21,7 @@ FIRST = """\
 Open index.html in this folder with a browser. Nothing else is needed: no network, no server.
 """
 SEARCH = '<script src="_static/searchtools.js"></script>'
-# A page that is opened from a disk may not read its neighbours, as the search does for its excerpts.
+# A page that is opened from a disk may not read its neighbours, where the search finds excerpts.
 WORDS = """\
 const WORDS = {words};
 window.fetch = async (address) => {{
@@ -58,6 +59,9 @@ def pack(site: Path, target: Path) -> int:
         archive.writestr(zipfile.ZipInfo(f"{FOLDER}/READ ME.txt", DATE), FIRST)
         kept = [path for path in files if path.name not in LEFT_OUT]
         contents = {path.relative_to(site).as_posix(): path.read_bytes() for path in kept}
+        for name in contents:
+            if name.endswith(".html"):  # a browser refuses to fetch ahead from a disk, and says so
+                contents[name] = re.sub(rb'<link rel="preload"[^>]*>\n?', b"", contents[name])
         if "search.html" in contents:
             pages = [
                 path for path in kept if path.suffix == ".html" and "_static" not in path.parts

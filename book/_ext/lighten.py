@@ -51,9 +51,8 @@ def lighten(app, exception):
         if sheets not in bundles:
             bundles[sheets] = bundle(out, sheets, words)
         text = with_one_sheet(text, relpath(bundles[sheets], folder), relpath("_static", folder))
-        if path.name != "search.html":
-            text = SEARCH.sub("", text)
-        text = PATIENT.sub(r"<script defer \1", text)
+        if path.name != "search.html":  # whose own scripts count on the others
+            text = PATIENT.sub(r"<script defer \1", SEARCH.sub("", text))
         text = text.replace(' aria-label="Toggle hidden content"', "")  # the text says more
         path.write_text(PICTURE.sub(lambda found: lazy(sizes[found[1]]), text), encoding="utf-8")
 
