@@ -1,6 +1,7 @@
-"""The site, built once for each worker, served to this machine, and opened in a browser."""
+"""The site, built once, served to this machine, and opened in a browser."""
 
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from urllib.parse import urljoin
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = {"width": 390, "height": 844}
@@ -62,10 +64,16 @@ def run_sphinx(source, out, builder="html", language="en"):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the built site."""
-    out = tmp_path_factory.mktemp("site") / "html"
-    status, log = run_sphinx(ROOT, out)
-    assert status == 0, log
+    """The folder of the built site, which all workers of a run share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    out, done = folder / "site" / "html", folder / "site-is-built"
+    with FileLock(folder / "site.lock"):
+        if not done.exists():
+            status, log = run_sphinx(ROOT, out)
+            assert status == 0, log
+            done.touch()
     return out
 
 

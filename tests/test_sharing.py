@@ -1,0 +1,118 @@
+"""What other sites see of a page, and what every chapter offers to its readers."""
+
+import re
+import sys
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from PIL import Image
+
+import share
+from built_site import PAGES, ROOT
+
+sys.path.append(str(ROOT / "book" / "_ext"))
+import lighten
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+HOME = CONFIG["html"]["baseurl"].rstrip("/")
+REPOSITORY = CONFIG["repository"]["url"]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
+
+
+def head_of(site, name):
+    soup = BeautifulSoup((site / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    found = {tag.get("property") or tag.get("name"): tag.get("content") for tag in soup("meta")}
+    return soup, found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_it_is(site, name):
+    soup, tags = head_of(site, name)
+    assert 40 <= len(tags["description"]) <= 170
+    assert tags["og:description"] == tags["description"]
+    assert tags["og:title"] in soup.title.text
+    assert tags["og:url"] == f"{HOME}/{name}.html"
+    picture = site / tags["og:image"].removeprefix(f"{HOME}/")
+    assert Image.open(picture).size == (1200, 630)
+    assert picture.stat().st_size < 100_000
+
+
+def test_no_two_chapters_say_the_same(site):
+    said = [head_of(site, name)[1] for name in CHAPTERS]
+    for tag in ("description", "og:image"):
+        assert len({each[tag] for each in said}) == len(CHAPTERS)
+
+
+@pytest.mark.parametrize("page", share.drawings())
+def test_a_picture_is_up_to_date(page):
+    picture, drawing = share.picture_file(page), share.drawings()[page]
+    assert share.drawn_from(picture) == share.digest(drawing), "run `make share`"
+
+
+def test_a_changed_figure_is_seen(tmp_path):
+    drawing = next(iter(share.drawings().values()))
+    assert share.digest(drawing) != share.digest(drawing.replace("RoPE", "Rope"))
+    assert share.drawn_from(tmp_path / "none.png") is None
+
+
+def test_the_map_of_the_site_names_every_page(site):
+    places = {each.text for each in ElementTree.parse(site / "sitemap.xml").iter() if each.text}
+    assert {f"{HOME}/{name}.html" for name in PAGES} <= places
+    assert f"Sitemap: {HOME}/sitemap.xml" in (site / "robots.txt").read_text()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_can_be_opened_edited_loaded_and_reported(site, name):
+    soup, _ = head_of(site, name)
+    links = {unquote(link["href"]) for link in soup("a", href=True)}
+    path = REPOSITORY.removeprefix("https://github.com/")
+    assert f"https://colab.research.google.com/github/{path}/blob/main/{name}.ipynb" in links
+    assert f"{REPOSITORY}/edit/main/{name}.ipynb" in links
+    assert any(link.startswith(f"{REPOSITORY}/issues/new") and name in link for link in links)
+    loads = [link for link in links if link.endswith(f"{name.rpartition('/')[2]}.ipynb")]
+    assert any((site / "notebooks" / link).is_file() for link in loads if "//" not in link)
+
+
+# The style sheet
+
+RULES = """
+.used, .unused { color: red }
+.unused:hover, #gone > p { color: blue }
+p:not(.unused) { margin: 0 }
+@media print { .unused { top: 0 } .used::after { content: ".unused" } }
+@media screen { .unused { top: 0 } }
+@font-face { font-family: x; src: url(x.woff2) }
+a[href$=".unused"] { top: 1px }
+"""
+
+
+def test_only_rules_that_cannot_apply_are_left_out():
+    kept = lighten.used(lighten.tinycss2.parse_stylesheet(RULES, True, True), {"used"})
+    assert re.sub(r"\s+", " ", kept) == (
+        ".used{ color: red }p:not(.unused){ margin: 0 }"
+        '@media print {.used::after{ content: ".unused" }}'
+        "@font-face { font-family: x; src: url(x.woff2) }"
+        'a[href$=".unused"]{ top: 1px }'
+    )
+
+
+def test_a_sheet_keeps_its_addresses_and_what_it_imports(tmp_path):
+    folder = tmp_path / "_static" / "styles"
+    folder.mkdir(parents=True)
+    (folder / "a.css").write_text('@import "../b.css"; a { src: url("../x.png") url(data:1) }')
+    (tmp_path / "_static" / "b.css").write_text("b { src: url(y.png) }")
+    text = lighten.read_sheet(tmp_path, "_static/styles/a.css")
+    assert text == "b { src: url(y.png) } a { src: url(x.png) url(data:1) }"
+
+
+def test_every_page_has_one_style_sheet_and_only_the_search_searches(site):
+    for name in [*PAGES, "search"]:
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        (sheet,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', text)
+        assert (site / name).parent.joinpath(sheet).resolve().is_file()
+        assert ("searchindex.js" in text) == (name == "search")
+        for picture in re.findall(r"<img [^>]*_images/[^>]*>", text):
+            assert re.search(r'loading="lazy" width="\d+" height="\d+"', picture), picture
