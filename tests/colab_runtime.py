@@ -1,4 +1,4 @@
-"""Run one notebook as a Colab runtime would: `python colab_runtime.py NOTEBOOK WHEEL ALLOWED`.
+"""Run notebooks as Colab runtimes would: `python colab_runtime.py WHEEL ALLOWED NOTEBOOK ...`.
 
 There is IPython and what ALLOWED names (a JSON list of distributions), and nothing else: other
 packages that happen to be installed cannot be imported. There is no rope_lib either, until the
@@ -37,7 +37,7 @@ class OnlyThese:
         return PathFinder.find_distributions(context)
 
 
-def main(notebook, wheel, allowed):
+def main(wheel, allowed, *notebooks):
     only = OnlyThese(json.loads(allowed))
     sys.meta_path[:] = [only]
     sys.modules["google.colab"] = ModuleType("google.colab")
@@ -49,9 +49,11 @@ def main(notebook, wheel, allowed):
         sys.path.insert(0, wheel)
 
     shell.register_magic_function(install, magic_kind="line", magic_name="pip")
-    for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            shell.run_cell("".join(cell["source"])).raise_error()
+    for notebook in notebooks:
+        shell.reset()
+        for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                shell.run_cell("".join(cell["source"])).raise_error()
     assert sys.modules["rope_lib"].__file__.startswith(wheel), sys.modules["rope_lib"].__file__
 
 

@@ -93,7 +93,8 @@ def needed_by(*names):
 OURS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = needed_by("ipython", *(Requirement(one).name for one in OURS["dependencies"]))
 NOTEBOOKS = ROOT / "notebooks"
-NAMES = sorted(path.relative_to(NOTEBOOKS).as_posix() for path in NOTEBOOKS.rglob("*.ipynb"))
+CHAPTERS = sorted(NOTEBOOKS.glob("*.ipynb"))
+ANSWERS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -103,20 +104,26 @@ def unpacked(wheel, tmp_path_factory):
     return folder
 
 
-def run_as_on_colab(notebook, unpacked, elsewhere, allowed=RUNTIME):
-    command = [sys.executable, ROOT / "tests" / "colab_runtime.py", notebook, unpacked,
-               json.dumps(sorted(allowed))]  # fmt: skip
+def run_as_on_colab(unpacked, elsewhere, *notebooks):
+    command = [sys.executable, ROOT / "tests" / "colab_runtime.py", unpacked,
+               json.dumps(sorted(RUNTIME)), *notebooks]  # fmt: skip
     inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*map(str, command)], cwd=elsewhere, env=os.environ | inline, capture_output=True, text=True
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_on_colab(name, unpacked, tmp_path):
-    done = run_as_on_colab(NOTEBOOKS / name, unpacked, tmp_path)
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_runs_on_colab(chapter, unpacked, tmp_path):
+    done = run_as_on_colab(unpacked, tmp_path, chapter)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert not list(tmp_path.iterdir())  # nothing is left lying about
+
+
+def test_the_answers_run_on_colab(unpacked, tmp_path):
+    """One after the other in one runtime, each with nothing of the one before."""
+    done = run_as_on_colab(unpacked, tmp_path, *ANSWERS)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def test_a_runtime_has_nothing_else(unpacked, tmp_path):
@@ -125,6 +132,6 @@ def test_a_runtime_has_nothing_else(unpacked, tmp_path):
     for source, missing in (("import nbformat", "nbformat"), ("import rope_lib", "rope_lib")):
         cell = {"cell_type": "code", "source": [source]}
         (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
-        done = run_as_on_colab(tmp_path / "one.ipynb", unpacked, tmp_path)
+        done = run_as_on_colab(unpacked, tmp_path, tmp_path / "one.ipynb")
         assert f"No module named '{missing}'" in done.stdout + done.stderr
         assert done.returncode != 0

@@ -27,7 +27,7 @@ from rope_lib.families import MODELS
 from rope_lib.positions import left_padded_positions
 from rope_lib.rotary import RotaryEmbedding
 
-TOLERANCE = 1e-5
+TOLERANCE = 2e-5  # on logits up to 10: float32 sums differ in their order from run to run
 LEFT_OUT = {"ChatGLM-6B", "ChatGLM2", "NeoMME", "Inkling, vision tower", "Kimi, vision tower",
             "Muse, vision tower", "Step, vision tower"}  # fmt: skip
 DTYPES = (torch.float32, torch.bfloat16)

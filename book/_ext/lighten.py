@@ -7,6 +7,7 @@
 * Scripts do not hold up the page; the two fonts that every formula needs are asked for at once.
 """
 
+import functools
 import hashlib
 import re
 from pathlib import Path
@@ -37,7 +38,7 @@ def lighten(app, exception):
     paths = [path for path in out.rglob("*.html") if out / "_static" not in path.parents]
     pages = {path: path.read_text(encoding="utf-8") for path in paths}
     scripts = [path.read_text(encoding="utf-8") for path in out.rglob("*.js")]
-    words = set(re.findall(r"[\w-]+", " ".join([*pages.values(), *scripts])))
+    words = frozenset(re.findall(r"[\w-]+", " ".join([*pages.values(), *scripts])))
     sizes = {path.name: SIZE.search(path.read_text(encoding="utf-8"))
              for path in out.glob("_images/*.svg")}  # fmt: skip
     theme = out / "_static/scripts/pydata-sphinx-theme.js"
@@ -76,11 +77,15 @@ def with_one_sheet(text, sheet, static):
 
 def bundle(out, sheets, words):
     """Write the sheets as one and return its name; the name changes with the content."""
-    text = "".join(read_sheet(out, name) for name in sheets)
-    content = used(tinycss2.parse_stylesheet(text, True, True), words)
+    content = "".join(used_of_sheet(out, name, words) for name in sheets)
     name = f"_static/site.{hashlib.sha256(content.encode()).hexdigest()[:8]}.css"
     (out / name).write_text(content, encoding="utf-8")
     return name
+
+
+@functools.cache
+def used_of_sheet(out, name, words):
+    return used(tinycss2.parse_stylesheet(read_sheet(out, name), True, True), words)
 
 
 def read_sheet(out, name):
