@@ -94,10 +94,13 @@ def address(site):
 
 @pytest.fixture
 def visit(browser, address):
-    """`visit(name, **settings)` opens a page and notes in `page.faults` what it does wrong."""
+    """`visit(name, **settings)` opens a page and notes in `page.faults` what it does wrong.
+
+    `before(page)` is called when the page is still blank.
+    """
     contexts = []
 
-    def open_page(name, **settings):
+    def open_page(name, before=lambda page: None, **settings):
         context = browser.new_context(**{"viewport": DESK, **settings})
         contexts.append(context)
         context.set_default_timeout(120_000)  # milliseconds; the machine may be busy
@@ -113,6 +116,7 @@ def visit(browser, address):
             return route.abort()
 
         context.route(re.compile(r"^(https?|wss?):"), only_here)
+        before(page)
         page.goto(urljoin(address, name), wait_until="load")
         return page
 

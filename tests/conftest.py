@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from built_site import address, site, visit  # noqa: F401
+from built_site import address, site, visit  # noqa: F401  fixtures for all tests
 from pdf import find_browser
 
 FLAGS = [

@@ -75,11 +75,14 @@ new PerformanceObserver((list) => {
 
 def first_visit(visit, name):
     """Bytes that a phone fetches, as a server compresses them; those of scripts; layout shift."""
-    page = visit("book/_none.html", viewport=PHONE)  # a page whose context has seen nothing yet
     answers = []
-    page.on("response", lambda answer: answers.append(answer))
-    page.add_init_script(SHIFTS)
-    page.goto(page.url.replace("book/_none", name), wait_until="networkidle")
+
+    def watch(page):
+        page.on("response", lambda answer: answers.append(answer))
+        page.add_init_script(SHIFTS)
+
+    page = visit(f"{name}.html", before=watch, viewport=PHONE)
+    page.wait_for_load_state("networkidle")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 300)))")
     shift = page.evaluate("window.shift")
@@ -87,7 +90,7 @@ def first_visit(visit, name):
         "[...document.querySelectorAll('script:not([src])')].map(each => each.text).join('')"
     )
     total, scripts = 0, len(gzip.compress(inline.encode()))
-    for answer in list(answers):
+    for answer in answers:
         body = answer.body()
         size = len(body) if answer.url.endswith(COMPRESSED) else len(gzip.compress(body))
         total += size

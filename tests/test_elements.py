@@ -148,7 +148,10 @@ def test_nothing_runs_over_the_edge(show, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         drawn = page.locator(f"rope-{name} svg")
         frame = drawn.bounding_box()
-        for box in drawn.evaluate("svg => [...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect().toJSON())"):  # noqa: E501  # fmt: skip
+        texts = drawn.locator("text").evaluate_all(
+            "all => all.map(text => text.getBoundingClientRect().toJSON())"
+        )
+        for box in texts:
             assert frame["x"] - 1 <= box["left"]
             assert box["right"] <= frame["x"] + frame["width"] + 1
 
@@ -299,6 +302,8 @@ def test_ntk_leaves_all_but_the_last_hand_beyond_what_it_knows():
     said = interactive.scalings(method="ntk", factor=8).readout
     assert "17 hands meet angles" in said
     assert "1 by the whole factor" in said
+    for factor, reach in ((8, "18,696"), (16, "31,014")):  # as chapter 7 says
+        assert f"up to {reach} tokens" in interactive.scalings(method="ntk", factor=factor).readout
 
 
 def test_a_base_so_small_that_every_hand_comes_round():

@@ -27,7 +27,7 @@ from rope_lib.families import MODELS
 from rope_lib.positions import left_padded_positions
 from rope_lib.rotary import RotaryEmbedding
 
-TOLERANCE = 2e-5  # on logits up to 10: float32 sums differ in their order from run to run
+TOLERANCE = 1e-5
 LEFT_OUT = {"ChatGLM-6B", "ChatGLM2", "NeoMME", "Inkling, vision tower", "Kimi, vision tower",
             "Muse, vision tower", "Step, vision tower"}  # fmt: skip
 DTYPES = (torch.float32, torch.bfloat16)
@@ -142,8 +142,10 @@ def test_queries_and_keys_are_bit_for_bit_those_of_the_released_code(family, dty
 
 
 def test_the_model_gives_the_same_logits_with_our_rotation(family):
+    """From 16 on, float32 lies twice as far apart: Gemma 4's vision tower goes up to 18."""
     own, _ = family.own(torch.float32)
-    assert distance(family.replaced(torch.float32), own) <= TOLERANCE
+    bound = TOLERANCE * max(1, own.abs().max().item() / 16)
+    assert distance(family.replaced(torch.float32), own) <= bound
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

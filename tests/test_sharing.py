@@ -19,6 +19,7 @@ import lighten
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 HOME = CONFIG["html"]["baseurl"].rstrip("/")
 REPOSITORY = CONFIG["repository"]["url"]
+DRAWINGS = share.drawings()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
 
 
@@ -46,14 +47,14 @@ def test_no_two_chapters_say_the_same(site):
         assert len({each[tag] for each in said}) == len(CHAPTERS)
 
 
-@pytest.mark.parametrize("page", share.drawings())
+@pytest.mark.parametrize("page", DRAWINGS)
 def test_a_picture_is_up_to_date(page):
-    picture, drawing = share.picture_file(page), share.drawings()[page]
-    assert share.drawn_from(picture) == share.digest(drawing), "run `make share`"
+    remembered = share.drawn_from(share.picture_file(page))
+    assert remembered == share.digest(DRAWINGS[page]), "run `make share`"
 
 
 def test_a_changed_figure_is_seen(tmp_path):
-    drawing = next(iter(share.drawings().values()))
+    drawing = DRAWINGS["book/intro"]
     assert share.digest(drawing) != share.digest(drawing.replace("RoPE", "Rope"))
     assert share.drawn_from(tmp_path / "none.png") is None
 
@@ -116,3 +117,38 @@ def test_every_page_has_one_style_sheet_and_only_the_search_searches(site):
         assert ("searchindex.js" in text) == (name == "search")
         for picture in re.findall(r"<img [^>]*_images/[^>]*>", text):
             assert re.search(r'loading="lazy" width="\d+" height="\d+"', picture), picture
+
+
+def test_the_theme_no_longer_measures_every_box(site):
+    """A new theme may write that line otherwise; then `lighten.MEASURED` has to follow."""
+    script = (site / "_static/scripts/pydata-sphinx-theme.js").read_text(encoding="utf-8")
+    assert 'querySelectorAll(["none"].join' in script
+
+
+# Everything that is not a formula or a piece of code, and how the browser draws it.
+LOOK = """() => [...document.querySelectorAll("body, body *")]
+  .filter((each) => !each.closest(".katex, pre"))
+  .map((each) => {
+    const style = getComputedStyle(each);
+    return [...style].filter((name) => !name.startsWith("--"))
+      .map((name) => `${each.tagName} ${name}: ${style.getPropertyValue(name)}`).join("; ");
+  })"""
+STILL = "* { transition: none !important; animation: none !important }"
+
+
+@pytest.mark.parametrize("name", ["book/intro", "search", "notebooks/06_test_decay"])
+def test_a_page_looks_as_with_the_whole_style_sheets(site, visit, name):
+    (sheet,) = re.findall(r"_static/(site[^\"]+)", (site / f"{name}.html").read_text("utf-8"))
+    (parts,) = re.findall(r"\A/\* Of (.*?) \*/", (site / "_static" / sheet).read_text("utf-8"))
+    whole = "".join(lighten.read_sheet(site, part) for part in parts.split())
+    looks = []
+
+    def dress(page):
+        page.route(f"**/{sheet}", lambda route: route.fulfill(body=whole, content_type="text/css"))
+
+    for before in (lambda page: None, dress):
+        page = visit(f"{name}.html", before=before, reduced_motion="reduce")
+        page.wait_for_load_state("networkidle")
+        page.add_style_tag(content=STILL)
+        looks.append(page.evaluate(LOOK))
+    assert looks[0] == looks[1]

@@ -191,6 +191,7 @@ def test_light_and_dark_toggle(visit):
     seen = {}
     for _ in range(3):
         page.locator(".theme-switch-button:visible").first.click()
+        assert page.locator(".theme-switch:visible").count() == 1
         theme = page.evaluate("document.documentElement.dataset.theme")
         seen[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.wait_for_function("document.fonts.status === 'loaded'")

@@ -77,7 +77,8 @@ def with_one_sheet(text, sheet, static):
 
 def bundle(out, sheets, words):
     """Write the sheets as one and return its name; the name changes with the content."""
-    content = "".join(used_of_sheet(out, name, words) for name in sheets)
+    content = f"/* Of {' '.join(sheets)} */"
+    content += "".join(used_of_sheet(out, name, words) for name in sheets)
     name = f"_static/site.{hashlib.sha256(content.encode()).hexdigest()[:8]}.css"
     (out / name).write_text(content, encoding="utf-8")
     return name

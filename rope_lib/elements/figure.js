@@ -1,5 +1,5 @@
 // What all moving figures share: controls with labels, a line that is read aloud, and good manners
-// in a notebook. A figure gives page(), settings() and show().
+// in a notebook. A figure gives page(), settings() and show(), and may listen() for more.
 if (!window.RopeFigure) {
   const style = `
 :host { display: block; max-width: 44rem; --blue: #0072B2; --red: #D55E00; --green: #00785A }
@@ -55,6 +55,7 @@ p { margin: .5rem 0; font-variant-numeric: tabular-nums }
           if (!(event.ctrlKey || event.metaKey || /^(Tab|Escape)$/.test(event.key)))
             event.stopPropagation();
         });
+      this.listen?.();
       this.show();
     }
 

@@ -17,7 +17,6 @@ div { flex: 1 1 16rem; min-width: 0 } label { grid-template-columns: 1fr 2.5rem 
 
     settings() {
       const { kinds, kind, side, row, column } = this.config;
-      queueMicrotask(() => this.listen());
       return [["kind", "", kinds, kind], ["row", "", side - 1, row],
         ["column", "", side - 1, column]];
     }

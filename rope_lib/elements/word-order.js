@@ -18,31 +18,33 @@ rect { fill: var(--blue); stroke-opacity: .5 }
     }
 
     settings() {
-      queueMicrotask(() => this.listen());
       return [["mode", "", this.config.modes, this.config.mode]];
     }
 
-    // A word moves to where the pointer is, or by one place for an arrow key.
+    // A word moves to where the pointer is, or by one place for an arrow key. The button that was
+    // pressed keeps the pointer; the word moves on to other buttons.
     listen() {
-      this.buttons = [...this.shadowRoot.querySelectorAll("button")];
+      const buttons = [...this.shadowRoot.querySelectorAll("button")];
+      const under = ({ clientX, clientY }) => buttons.findIndex((button) => {
+        const { left, right, top, bottom } = button.getBoundingClientRect();
+        return left <= clientX && clientX <= right && top <= clientY && clientY <= bottom;
+      });
       let held = -1;
-      this.buttons.forEach((button, place) => {
-        button.addEventListener("pointerdown", () => held = place);
+      buttons.forEach((button, place) => {
+        button.addEventListener("pointerdown", (event) => {
+          button.setPointerCapture(event.pointerId);
+          held = place;
+        });
+        button.addEventListener("pointermove", (event) => {
+          const to = held < 0 ? -1 : under(event);
+          if (to >= 0 && to !== held) this.bring(held, to), held = to;
+        });
+        button.addEventListener("lostpointercapture", () => held = -1);
         button.addEventListener("keydown", (event) => {
           const to = place + { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-          if (to in this.order) this.bring(place, to), this.buttons[to].focus();
+          if (to in this.order) this.bring(place, to), buttons[to].focus();
         });
       });
-      window.addEventListener("pointermove", (event) => {
-        const to = held < 0 ? -1 : this.buttons.findIndex((button) => {
-          const { left, right, top, bottom } = button.getBoundingClientRect();
-          return left <= event.clientX && event.clientX <= right &&
-            top <= event.clientY && event.clientY <= bottom;
-        });
-        if (to >= 0 && to !== held) this.bring(held, to), held = to;
-      });
-      for (const type of ["pointerup", "pointercancel"])
-        window.addEventListener(type, () => held = -1);
     }
 
     bring(from, to) {
