@@ -80,7 +80,10 @@ def chapter(browser, lab):
         return route.abort()
 
     context.route(re.compile(r"^https?:"), only_here)
-    page.goto(f"{lab}lab/tree/{CHAPTER}?reset")
+    # Before its kernel speaks, JupyterLab forgets what it is asked to run.
+    with page.expect_websocket(lambda socket: "/channels" in socket.url) as kernel:
+        page.goto(f"{lab}lab/tree/{CHAPTER}?reset")
+    kernel.value.wait_for_event("framereceived")
     page.wait_for_selector(".jp-Notebook-cell .jp-OutputArea-output")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()

@@ -1,5 +1,6 @@
 """What other sites see of a page, and what every chapter offers to its readers."""
 
+import functools
 import re
 import sys
 from urllib.parse import unquote
@@ -23,6 +24,7 @@ DRAWINGS = share.drawings()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
 
 
+@functools.cache
 def head_of(site, name):
     soup = BeautifulSoup((site / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
     found = {tag.get("property") or tag.get("name"): tag.get("content") for tag in soup("meta")}
