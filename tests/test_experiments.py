@@ -4,9 +4,11 @@ import importlib
 import json
 import math
 import os
+import runpy
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,17 @@ def run(script, *options, launcher=(sys.executable,)):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback()}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def run_here(monkeypatch):
+    """The same within this process, where a command that is refused raises."""
+
+    def go(script, *options):
+        monkeypatch.setattr(sys, "argv", [str(EXPERIMENTS / f"{script}.py"), *options])
+        importlib.import_module(script).main()
+
+    return go
 
 
 def loopback():
@@ -135,14 +148,13 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     assert go()[-1][0] == 3
 
 
-def test_sizes_that_train_nothing_are_refused(tuned):
+def test_sizes_that_train_nothing_are_refused(tuned, run_here):
     from training import Schedule
 
     with pytest.raises(ValueError, match="batch must"):
         Schedule(length=16, batch=0, steps=3, learning_rate=0.01)
-    code, said = run("compare", *TINY, "--encodings", "none", "--lengths", "128", *tuned)
-    assert code != 0
-    assert "batch must be" in said
+    with pytest.raises(ValueError, match="batch must"):
+        run_here("compare", *TINY, "--encodings", "none", "--lengths", "128", *tuned)
 
 
 def test_a_stored_command_names_no_folder():
@@ -322,7 +334,7 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
-def test_two_processes_lose_what_one_does(tuned, tmp_path):
+def test_two_processes_lose_what_one_does(tuned, tmp_path, run_here):
     options = [*TINY, "--encodings", "rope", "t5", "--lengths", "16", "--seeds", "0"]
     options += ["--steps", "60"]
     port = str(29_500 + os.getpid() % 1000)
@@ -330,58 +342,68 @@ def test_two_processes_lose_what_one_does(tuned, tmp_path):
                 "--master-addr", "127.0.0.1", "--master-port", port)  # fmt: skip
     code, said = run("compare", *options, "--name", "two", *tuned, launcher=launcher)
     assert code == 0, said
-    code, said = run("compare", *options, "--name", "one", *tuned)
-    assert code == 0, said
+    run_here("compare", *options, "--name", "one", *tuned)
     for one, two in zip(stored(tmp_path, "one"), stored(tmp_path, "two"), strict=True):
         assert one["name"] == two["name"]
         assert two["loss"] == pytest.approx(one["loss"], abs=1e-3)
         assert one["loss"] < one["curve"][0][1] - 0.5  # they did learn
 
 
-def test_jobs_change_nothing_and_nothing_is_done_twice(tuned, tmp_path):
+def test_jobs_change_nothing_and_nothing_is_done_twice(tuned, tmp_path, run_here):
     options = [*TINY, "--encodings", "rope", "learned", "--lengths", "16", "--seeds", "0", "1"]
-    for jobs in ("1", "2"):
-        code, said = run("compare", *options, "--name", f"jobs{jobs}", "--jobs", jobs, *tuned)
-        assert code == 0, said
+    run_here("compare", *options, "--name", "jobs1", *tuned)
+    code, said = run("compare", *options, "--name", "jobs2", "--jobs", "2", *tuned)
+    assert code == 0, said
     first = stored(tmp_path, "jobs1")
     assert results_only(first) == results_only(stored(tmp_path, "jobs2"))
     assert len({run["loss"] for run in first}) == len(first) == 4
     (tmp_path / "jobs1.json").unlink()
-    run("compare", *options, "--name", "jobs1", *tuned)
+    run_here("compare", *options, "--name", "jobs1", *tuned)
     assert stored(tmp_path, "jobs1") == first  # with its dates: read, not done again
 
 
-def test_another_text_can_be_brought(tuned, tmp_path):
+def test_another_text_can_be_brought(tuned, tmp_path, run_here):
     """The last tenth is held out: here it is other letters, so that it stays a surprise."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "some.txt").write_bytes(b"ab" * 900 + b"xy" * 100)
     options = ["--encodings", "rope", "--lengths", "16", "--seeds", "0", "--steps", "100"]
     for text in (["--text", "some.txt"], []):
-        assert run("compare", *TINY, *options, *text, "--name", f"text{len(text)}", *tuned)[0] == 0
-    code, said = run("compare", *TINY, *options, "--name", "text2", *tuned)
-    assert code != 0
-    assert "'text': 'some.txt'" in said
-    code, said = run("compare", *TINY, *options, "--text", "gone.txt", *tuned)
-    assert code != 0
-    assert "there is no such file" in said
+        run_here("compare", *TINY, *options, *text, "--name", f"text{len(text)}", *tuned)
+    with pytest.raises(SystemExit, match=r"'text': 'some\.txt'"):
+        run_here("compare", *TINY, *options, "--name", "text2", *tuned)
+    with pytest.raises(SystemExit, match="there is no such file"):
+        run_here("compare", *TINY, *options, "--text", "gone.txt", *tuned)
     (own,), (plays,) = stored(tmp_path, "text2"), stored(tmp_path, "text0")
     assert own["text"] == "some.txt"
     assert "text" not in plays
     assert own["loss"] > 5.5 > plays["loss"]
 
 
-def test_other_settings_under_an_old_name_are_refused(tuned, tmp_path):
+def test_other_settings_under_an_old_name_are_refused(tuned, tmp_path, run_here):
     options = ["--encodings", "none", "--lengths", "16", "--seeds", "0", *tuned]
-    assert run("compare", *TINY, *options)[0] == 0
+    run_here("compare", *TINY, *options)
     before = (tmp_path / "compare.json").read_text()
-    code, said = run("compare", *TINY, *options, "--steps", "7")
-    assert code != 0
-    assert "'steps': 6" in said
-    assert "'steps': 7" in said
+    with pytest.raises(SystemExit, match=r"(?s)'steps': 6.*'steps': 7"):
+        run_here("compare", *TINY, *options, "--steps", "7")
     assert (tmp_path / "compare.json").read_text() == before
 
 
-def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path):
+@pytest.fixture
+def few(monkeypatch):
+    """Losses over fewer pieces, and a shorter search, than a result that is kept."""
+    from training import validate
+
+    def validate_few(model, length, pieces, **more):
+        return validate(model, length, min(pieces, 4), **more)
+
+    for script in ("training", "compare", "linear"):
+        monkeypatch.setattr(importlib.import_module(script), "validate", validate_few)
+    import length
+
+    monkeypatch.setattr(length, "search_factors", partial(length.search_factors, rounds=4))
+
+
+def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path, run_here, few):
     """``length`` and ``heads`` begin with what ``compare`` found, as they do in full."""
     small = ["--lengths", "256", "--rates", "0.01", "--steps", "3", "--bytes-a-step", "256"]
     for script, options in {
@@ -393,14 +415,21 @@ def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path):
         "cost": ["--widths", "64", "--lengths", "32", "--tokens", "64", "--rounds", "2"],
     }.items():  # fmt: skip
         seeds = [] if script == "cost" else ["--seeds", "5"]
-        code, said = run(script, *seeds, *options, *tuned)
-        assert code == 0, said
+        run_here(script, *seeds, *options, *tuned)
         runs = stored(tmp_path, script)
         assert all(run["provenance"]["versions"]["torch"] == torch.__version__ for run in runs)
         assert runs
         if script in ("compare", "length", "linear"):
             losses = [x for run in runs for x in run.get("losses", {"": run.get("loss")}).values()]
             assert all(0 < loss < 7 for loss in losses)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_is_a_command(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(EXPERIMENTS / f"{script}.py"), run_name="__main__")
+    assert "--seeds" in capsys.readouterr().out
 
 
 # What is stored in the repository

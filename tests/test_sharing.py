@@ -127,14 +127,22 @@ def test_the_theme_no_longer_measures_every_box(site):
     assert 'querySelectorAll(["none"].join' in script
 
 
-# Everything that is not a formula or a piece of code, and how the browser draws it.
-LOOK = """() => [...document.querySelectorAll("body, body *")]
-  .filter((each) => !each.closest(".katex, pre"))
-  .map((each) => {
+# How the browser draws all that is not a formula or a piece of code: the first of each kind, which
+# is said by the classes of an element and of all that it stands in.
+LOOK = """() => {
+  const names = [...getComputedStyle(document.body)].filter((name) => !name.startsWith("--"));
+  const kinds = new Map();
+  for (const each of document.querySelectorAll("body, body *")) {
+    if (each.closest(".katex, pre")) continue;
+    let kind = "";
+    for (let box = each; box; box = box.parentElement)
+      kind += ` ${box.tagName}.${box.getAttribute("class")}`;
+    if (kinds.has(kind)) continue;
     const style = getComputedStyle(each);
-    return [...style].filter((name) => !name.startsWith("--"))
-      .map((name) => `${each.tagName} ${name}: ${style.getPropertyValue(name)}`).join("; ");
-  })"""
+    kinds.set(kind, names.map((name) => `${name}: ${style.getPropertyValue(name)}`).join("; "));
+  }
+  return [...kinds];
+}"""
 STILL = "* { transition: none !important; animation: none !important }"
 
 

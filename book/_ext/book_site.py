@@ -9,6 +9,7 @@
 * Every code cell of a notebook can be linked to: `chapter.ipynb#cell-ID`, by the id in its file.
 """
 
+import functools
 import json
 import re
 import shutil
@@ -141,6 +142,8 @@ class BilingualSearch(en.SearchEnglish):
     Most Chinese words have two characters, so no dictionary is needed. A longer query is found by
     the browser's search as a part of the run of characters, which is kept whole as well.
     """
+
+    stem = functools.cache(en.SearchEnglish.stem)  # a word stands on many pages
 
     def split(self, text):
         runs = CHINESE.findall(text)
