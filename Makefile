@@ -57,7 +57,7 @@ lab: environment ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		--nbval --nbval-sanitize-with tests/nbval_sanitize.cfg tests notebooks $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)

@@ -30,6 +30,30 @@ settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
 
+# Each worker takes whole files in this order: the longest first, so that none is left for the end.
+LONGEST = [
+    "test_colab.py",
+    "test_access.py",
+    "test_site.py",
+    "test_kernels.py",
+    "test_experiments.py",
+    "test_elements.py",
+    "02_label_seats.ipynb",
+    "test_environment.py",
+    "11_train_compare.ipynb",
+    "test_known_bugs.py",
+    "test_sharing.py",
+    "test_family_tables.py",
+    "07_read_longer.ipynb",
+    "12_make_fast.ipynb",
+]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def no_browser():
     """Call it with the reason: skips the test, or fails it where REQUIRE_BROWSER=1."""
