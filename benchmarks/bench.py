@@ -155,6 +155,8 @@ def main() -> None:
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--results", type=Path, default=HERE / "results", help="folder to write to")
     args = made.parse_args()
+    # The contenders' and the compiler's remarks would stand between the lines of the table; what
+    # a contender computes is checked before it is timed.
     logging.getLogger("torch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(args.threads)

@@ -267,6 +267,8 @@ def main() -> None:
     args = made.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("bench_gpu.py needs a GPU that PyTorch can use; make bench times a CPU")
+    # The contenders' and the compiler's remarks would stand between the lines of the table; what
+    # a contender computes is checked before it is timed.
     logging.getLogger("torch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch._dynamo.config.recompile_limit = 64

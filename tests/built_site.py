@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,12 @@ def site(tmp_path_factory):
             assert status == 0, log
             done.touch()
     return out
+
+
+@functools.cache
+def parsed(path):
+    """A page of the site; nobody changes it."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

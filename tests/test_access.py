@@ -1,7 +1,8 @@
 """For everybody and on any line: axe-core finds no fault, and a first visit is light and still.
 
-Axe looks at every page, and at one page of each kind in light, in dark and on a phone. (The worked
-answers are of one kind.) What a page repeats a thousand times is looked at once: see `SHORTEN`.
+Axe looks at one page of each kind in light, in dark and on a phone, and at all others in light, but
+for the worked answers: they are of one kind, and one of them stands for all. What a page repeats a
+thousand times is looked at once: see `SHORTEN`.
 """
 
 import gzip

@@ -191,7 +191,7 @@ def test_a_position_beyond_the_table_is_not_another_number():
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_gradients_of_gradients(pairing):
     turns = tables(torch.tensor([3, 500]), 1, torch.float64)
-    pair = [numbers(1, 1, 2, 3, dtype=torch.float64).requires_grad_() for _ in "qk"]
+    pair = [numbers(1, heads, 2, 3, dtype=torch.float64).requires_grad_() for heads in (2, 1)]
 
     def turn(q, k):
         return rotate_qk(q, k, *turns, pairing=pairing, backend="triton")

@@ -7,7 +7,6 @@ last test looks whether every reference is found.
 import ast
 import gc
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -281,18 +280,16 @@ def test_more_than_2_to_the_31_elements(kind):
 
 
 @pytest.fixture
-def quiet_compiler():
+def fresh_compiler():
     """Each test compiles from nothing, and leaves nothing."""
     torch.compiler.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    yield
     torch.compiler.reset()
     gc.collect()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_graph_under_compile(kind, quiet_compiler):
+def test_one_graph_under_compile(kind, fresh_compiler):
     """pytorch#125718, with everything that can be asked for."""
     rope = module(kind)
     q, k = heads(2, 1, 2, 3, 8)
@@ -304,7 +301,7 @@ def test_one_graph_under_compile(kind, quiet_compiler):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exported_with_a_dynamic_length(kind, quiet_compiler):
+def test_exported_with_a_dynamic_length(kind, fresh_compiler):
     """pytorch#125718: one program for all lengths."""
     rope = module(kind)
     seq = torch.export.Dim("seq", min=2, max=4096)

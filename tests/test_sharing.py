@@ -1,6 +1,5 @@
 """What other sites see of a page, and what every chapter offers to its readers."""
 
-import functools
 import re
 import sys
 from urllib.parse import unquote
@@ -8,11 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
 from PIL import Image
 
 import share
-from built_site import PAGES, ROOT
+from built_site import PAGES, ROOT, parsed
 
 sys.path.append(str(ROOT / "book" / "_ext"))
 import lighten
@@ -24,9 +22,8 @@ DRAWINGS = share.drawings()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
 
 
-@functools.cache
 def head_of(site, name):
-    soup = BeautifulSoup((site / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    soup = parsed(site / f"{name}.html")
     found = {tag.get("property") or tag.get("name"): tag.get("content") for tag in soup("meta")}
     return soup, found
 
@@ -127,21 +124,16 @@ def test_the_theme_no_longer_measures_every_box(site):
     assert 'querySelectorAll(["none"].join' in script
 
 
-# How the browser draws all that is not a formula or a piece of code: the first of each kind, which
-# is said by the classes of an element and of all that it stands in.
+# Everything that is not a formula or a piece of code, and how the browser draws it.
 LOOK = """() => {
   const names = [...getComputedStyle(document.body)].filter((name) => !name.startsWith("--"));
-  const kinds = new Map();
-  for (const each of document.querySelectorAll("body, body *")) {
-    if (each.closest(".katex, pre")) continue;
-    let kind = "";
-    for (let box = each; box; box = box.parentElement)
-      kind += ` ${box.tagName}.${box.getAttribute("class")}`;
-    if (kinds.has(kind)) continue;
-    const style = getComputedStyle(each);
-    kinds.set(kind, names.map((name) => `${name}: ${style.getPropertyValue(name)}`).join("; "));
-  }
-  return [...kinds];
+  return [...document.querySelectorAll("body, body *")]
+    .filter((each) => !each.closest(".katex, pre"))
+    .map((each) => {
+      const style = getComputedStyle(each);
+      const values = names.map((name) => `${name}: ${style.getPropertyValue(name)}`);
+      return `${each.tagName} ${values.join("; ")}`;
+    });
 }"""
 STILL = "* { transition: none !important; animation: none !important }"
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bs4 import BeautifulSoup
 
 import offline
-from built_site import PAGES, PHONE, ROOT, run_sphinx
+from built_site import PAGES, PHONE, ROOT, parsed, run_sphinx
 
 # A tag and the attribute that makes a browser fetch something.
 LOADS = {
@@ -31,11 +30,6 @@ LOADS = {
 
 
 # Building
-
-
-@functools.cache
-def parsed(path):
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 @functools.cache
