@@ -3,8 +3,8 @@
 Everyone's result is compared with float64 before a clock runs. Then all take turns in rounds whose
 order moves on; times are divided within a round by a copy of queries and keys on the same GPU.
 Buffers rotate through a pool larger than the cache, so every number comes from memory. Forward and
-backward are timed apart; a decode step also inside a CUDA graph, and by the host alone. Writes
-``results/bench_gpu.json``.
+backward are timed apart, a decode step also inside a CUDA graph: that is the GPU's own time. What a
+call costs the host is timed by itself. Writes ``results/bench_gpu.json`` after each case.
 
     make bench-gpu
     python benchmarks/bench_gpu.py --flash-attn rotary.py   with flash-attention's one file
@@ -15,6 +15,7 @@ import logging
 import sys
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -49,7 +50,13 @@ CASES = (
     "decode:8,32/8,1,128:bfloat16", "decode:64,32/8,1,128:bfloat16",
 )  # fmt: skip
 POOL = 2**28  # bytes, several times the cache of any GPU that is sold
+ADD_COMPILED = "the addition, compiled"
 LAYERS = 32  # calls in one CUDA graph, as in a model's decode step
+CALLS = 40  # at most so many in a row: a GPU's queue holds about a thousand kernels
+
+
+def compiled_addition(case: Case, device: torch.device) -> Turn:
+    return torch.compile(add_vector(case, device))
 
 
 def liger(case: Case, device: torch.device) -> Turn:
@@ -107,6 +114,7 @@ def contenders(flash: Path | None) -> dict[str, Contender]:
     return {
         IN_PLACE: Contender(copy_over, None, in_place=True),
         ADD: Contender(add_vector, None),
+        ADD_COMPILED: Contender(compiled_addition, None),
         "rope_lib, half": Contender(ours("half"), "half"),
         "rope_lib, interleaved": Contender(ours("interleaved"), "interleaved"),
         "rope_lib, half, in place": Contender(
@@ -129,17 +137,29 @@ def contenders(flash: Path | None) -> dict[str, Contender]:
 
 
 class Clock:
-    """Seconds of a GPU by its own events; elsewhere, for the tests, of the host."""
+    """Seconds that a GPU works, by its own events; without a GPU, for the tests, of the host.
+
+    To start a kernel takes the host longer than a small kernel takes the GPU. So the calls queue up
+    behind copies that last longer than the queueing, and then run without a gap.
+    """
 
     def __init__(self, device: torch.device):
         self.device = device
+        if device.type == "cuda":
+            source, target = torch.empty(2, 2**30, dtype=torch.int8, device=device)
+            self.ahead = lambda: target.copy_(source)
+            self.events(self.ahead, 1)
+            self.lasts = self.events(self.ahead, 8)
 
     def __call__(self, job, calls: int) -> float:
+        queueing = self.host(job, calls)
         if self.device.type != "cuda":
-            begin = time.perf_counter()
-            for _ in range(calls):
-                job()
-            return (time.perf_counter() - begin) / calls
+            return queueing
+        for _ in range(1 + int(2 * calls * queueing / self.lasts)):
+            self.ahead()
+        return self.events(job, calls)
+
+    def events(self, job, calls: int) -> float:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(calls):
@@ -173,8 +193,9 @@ def jobs_of(contender: Contender, turn: Turn, case: Case, device: torch.device) 
     forward = _rotating(sets, torch.no_grad()(lambda pair: turn(*pair)))
     if case.mode == "decode":
         return {"forward": forward, "graph": _graphed(forward, device)}
-    if contender.in_place and contender.pairing is None:  # a copy has no backward pass
-        return {"forward": forward, "backward": forward}
+    if contender.pairing is None:  # a copy is the floor of both; to add has nothing to do backward
+        kinds = ("forward", "backward") if contender.in_place else ("forward",)
+        return dict.fromkeys(kinds, forward)
     graphs = []
     for pair in sets:
         leaves = [x.clone().requires_grad_() for x in pair]
@@ -226,7 +247,8 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
     ready = {name: jobs_of(known[name], turn, case, device) for name, turn in turns.items()}
     bytes_moved = 2 * sum(x.nbytes for x in case.heads_of(device, seed=1, heads_last=False))
     for kind in ("forward", "backward") if case.mode == "training" else ("forward", "graph"):
-        times = _race({name: jobs[kind] for name, jobs in ready.items()}, rounds, clock)
+        racing = {name: jobs[kind] for name, jobs in ready.items() if kind in jobs}
+        times = _race(racing, rounds, clock)
         each = LAYERS if kind == "graph" else 1
         for name, seconds in times.items():
             middle = sorted(seconds)[len(seconds) // 2] / each
@@ -235,10 +257,9 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
                 "copies": ratios(seconds, times[IN_PLACE]),
                 "gigabytes_per_second": float(f"{bytes_moved / middle / 1e9:.4g}"),
             }
-    if case.mode == "decode":
-        for name, jobs in ready.items():
-            host = [1e6 * clock.host(jobs["forward"], 200) for _ in range(max(3, rounds))]
-            found[name]["host_microseconds"] = quartiles(host)
+    for name, jobs in ready.items():
+        host = [1e6 * clock.host(jobs["forward"], CALLS) for _ in range(max(3, rounds))]
+        found[name]["host_microseconds"] = quartiles(host)
     return {"contenders": found, "left_out": left_out}
 
 
@@ -248,7 +269,7 @@ def _race(jobs: dict, rounds: int, clock: Clock) -> dict[str, list[float]]:
     for name, job in jobs.items():
         job()
         clock.wait()
-        calls[name] = max(3, min(200, int(5e-3 / max(clock(job, 3), 1e-7))))
+        calls[name] = max(3, min(CALLS, int(5e-3 / max(clock(job, 3), 1e-7))))
     for turn in range(rounds):
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]
@@ -273,21 +294,22 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch._dynamo.config.recompile_limit = 64
     device, runs, known = torch.device("cuda"), [], contenders(args.flash_attn)
+    args.results.mkdir(parents=True, exist_ok=True)
+    packages = {**versions(known), "triton": version("triton")}
+    result = {"command": command(sys.argv), "packages": packages, "runs": runs}
     for case in tqdm(args.cases, unit="case"):
         measured = measure(case, device, args.rounds, known)
         torch.cuda.empty_cache()
         runs.append({"name": case.name, **vars(case), "rounds": args.rounds, **measured})
         runs[-1]["provenance"] = provenance(device)
-    args.results.mkdir(parents=True, exist_ok=True)
-    packages = {**versions(), **versions(known)}
-    result = {"command": command(sys.argv), "packages": packages, "runs": runs}
-    write_json(args.results / "bench_gpu.json", result)
+        write_json(args.results / "bench_gpu.json", result)  # what is measured is kept
     for run in runs:
         print(f"\n{run['name']}")
         for name, found in run["contenders"].items():
             shown = {kind: found[kind]["copies"][1] for kind in ("forward", "backward", "graph")
                      if kind in found}  # fmt: skip
-            print(f"  {name:30}", *(f"{kind} {ratio:6.2f} copies" for kind, ratio in shown.items()))
+            copies = (f"{kind} {ratio:6.2f} copies" for kind, ratio in shown.items())
+            print(f"  {name:30}", *copies, f"host {found['host_microseconds'][1]:.0f} µs")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def error_of(contender: Contender, turn: Turn, case: Case, device: torch.device)
     worst = max(_distance(r, x, contender, case) for r, x in zip(results, pair, strict=True))
     if training:
         upstream = contender.given(case, device, seed=2)
-        gradients = torch.autograd.grad(results, given, upstream)
+        # Copies: Liger turns the gradients that it is given where they stand.
+        gradients = torch.autograd.grad(results, given, [up.clone() for up in upstream])
         for gradient, up in zip(gradients, upstream, strict=True):
             worst = max(worst, _distance(gradient, up, contender, case, inverse=True))
     # Most libraries form angles in float32, off by half a rounding of the position itself.

@@ -59,11 +59,12 @@ class Case:
 
     def heads_of(self, device: torch.device | str = "cpu", *, seed: int, heads_last: bool) -> Pair:
         """Random queries and keys, ``(batch, heads, tokens, head_dim)`` or heads after tokens."""
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator(device).manual_seed(seed)
         shape = (self.batch, self.tokens, self.head_dim)
         at = 2 if heads_last else 1
+        given = {"generator": draw, "device": device}
         return tuple(
-            torch.randn(*shape[:at], count, *shape[at:], generator=draw).to(device, self.kind)
+            torch.randn(*shape[:at], count, *shape[at:], **given).to(self.kind)
             for count in (self.heads, self.kv_heads)
         )
 
