@@ -37,11 +37,13 @@ def pages_in_toc():
 PAGES = pages_in_toc()
 
 
-# What `jupyter-book build` does, with a choice of builder and language; prints warnings only.
+# What `make book` does, with a choice of builder and language; prints warnings only.
 BUILD = """
 import sys
+import book
 from jupyter_book.sphinx import build_sphinx
 
+book.hurry()
 source, out, builder, language = sys.argv[1:]
 result = build_sphinx(
     source, out, path_config=f"{source}/_config.yml", noconfig=True, builder=builder, quiet=True,
@@ -57,6 +59,7 @@ def run_sphinx(source, out, builder="html", language="en"):
     """Build `source` with its own _config.yml; a warning is an error. Returns status and log."""
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(source), str(out), builder, language],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tools")},
         capture_output=True,
         text=True,
     )

@@ -15,12 +15,13 @@ from posixpath import dirname, normpath, relpath
 
 import tinycss2
 
-SHEET = re.compile(r'[ ]*<link (?=[^>]*rel="stylesheet")[^>]*href="([^"?]+)[^>]*>\n?')
+SHEET = re.compile(r'<link (?=[^>]*rel="stylesheet")[^>]*href="([^"?]+)[^>]*>\n?')
 SEARCH = re.compile(
-    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>'
+    r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>\s*'
 )
 PATIENT = re.compile(r'<script (src="[^"]*/(?:doctools|sphinx_highlight|clipboard\.min|copybutton|'
                      r'sphinx-book-theme)\.js[^"]*">)')  # fmt: skip
+NAMED = re.compile(r'\b(?:class|id)="[^"]+"|<script\b.*?</script>', re.DOTALL)
 PICTURE = re.compile(r'<img (?=[^>]*src="[^"]*_images/([^"]+\.svg)")')
 SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
 URL = re.compile(r"""url\(["']?(?!data:|#)([^"')]+)["']?\)""")
@@ -38,7 +39,8 @@ def lighten(app, exception):
     paths = [path for path in out.rglob("*.html") if out / "_static" not in path.parents]
     pages = {path: path.read_text(encoding="utf-8") for path in paths}
     scripts = [path.read_text(encoding="utf-8") for path in out.rglob("*.js")]
-    words = frozenset(re.findall(r"[\w-]+", " ".join([*pages.values(), *scripts])))
+    named = [name for text in pages.values() for name in NAMED.findall(text)]
+    words = frozenset(re.findall(r"[\w-]+", " ".join(named + scripts)))
     sizes = {path.name: SIZE.search(path.read_text(encoding="utf-8"))
              for path in out.glob("_images/*.svg")}  # fmt: skip
     theme = out / "_static/scripts/pydata-sphinx-theme.js"
@@ -101,7 +103,7 @@ def read_sheet(out, name):
 
 
 def used(rules, words):
-    """The rules that may apply to a page that has no other words than these."""
+    """The rules that may apply to a page whose classes and ids are among these words."""
     kept = []
     for rule in rules:
         if rule.type == "qualified-rule":
