@@ -40,11 +40,14 @@ PAGES = pages_in_toc()
 # What `make book` does, with a choice of builder and language; prints warnings only.
 BUILD = """
 import sys
-import book
+
+source, out, builder, language, hurried = sys.argv[1:]
+if hurried:
+    import book
+
+    book.hurry()
 from jupyter_book.sphinx import build_sphinx
 
-book.hurry()
-source, out, builder, language = sys.argv[1:]
 result = build_sphinx(
     source, out, path_config=f"{source}/_config.yml", noconfig=True, builder=builder, quiet=True,
     warningiserror=True, keep_going=True, confoverrides={
@@ -55,10 +58,10 @@ sys.exit(result if isinstance(result, int) else str(result))
 """
 
 
-def run_sphinx(source, out, builder="html", language="en"):
+def run_sphinx(source, out, builder="html", language="en", hurried=True):
     """Build `source` with its own _config.yml; a warning is an error. Returns status and log."""
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(source), str(out), builder, language],
+        [sys.executable, "-c", BUILD, str(source), str(out), builder, language, "y" * hurried],
         env=os.environ | {"PYTHONPATH": str(ROOT / "tools")},
         capture_output=True,
         text=True,

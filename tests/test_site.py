@@ -65,6 +65,37 @@ def test_a_formula_that_katex_cannot_set_stops_the_build(small_book, tmp_path):
     assert "page: formula '\\\\notamacro{x}'" in log
 
 
+IN_A_HURRY = """# Page
+
+Turned {cite}`su2021roformer`.
+
+```{code-block} ipython3
+%pip install rope_lib
+print(f"{1 + 1}")
+```
+
+```{eval-rst}
+.. automodule:: rope_lib.plotting
+   :members:
+```
+
+```{bibliography}
+```
+"""
+
+
+def test_a_page_is_the_same_without_what_is_left_out_of_its_making(small_book, tmp_path):
+    """See tools/book.py."""
+    source, pages = small_book(IN_A_HURRY), []
+    for hurried in (True, False):
+        out = tmp_path / f"hurried-{hurried}" / "html"
+        status, log = run_sphinx(source, out, hurried=hurried)
+        assert status == 0, log
+        pages.append((out / "page.html").read_text("utf-8"))
+    assert pages[0] == pages[1]
+    assert "rope_lib.plotting" in pages[0]
+
+
 def test_vendored_katex_style_is_of_the_version_that_sets_the_formulas():
     from sphinxcontrib import katex
 
