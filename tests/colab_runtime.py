@@ -1,12 +1,17 @@
-"""Run notebooks as Colab runtimes would: `python colab_runtime.py WHEEL ALLOWED NOTEBOOK ...`.
+"""Run notebooks as Colab runtimes would: `python colab_runtime.py WHEEL ALLOWED`.
+
+Each line of the input is a JSON list: a working folder, a file for what is printed, notebooks. They
+run in a runtime of their own, a copy of this process; the answer is its exit status.
 
 There is IPython and what ALLOWED names (a JSON list of distributions), and nothing else: other
 packages that happen to be installed cannot be imported. There is no rope_lib either, until the
-first cell asks for it; then it is the unpacked WHEEL. The working folder is the caller's.
+first cell asks for it; then it is the unpacked WHEEL.
 """
 
 import json
+import os
 import sys
+import traceback
 from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -37,10 +42,40 @@ class OnlyThese:
         return PathFinder.find_distributions(context)
 
 
-def main(wheel, allowed, *notebooks):
+def main(wheel, allowed):
     only = OnlyThese(json.loads(allowed))
     sys.meta_path[:] = [only]
     sys.modules["google.colab"] = ModuleType("google.colab")
+    # Slow to import, and the same for all: the copies have them already.
+    import matplotlib.pyplot  # noqa: F401
+    import torch  # noqa: F401
+
+    for line in sys.stdin:
+        folder, log, *notebooks = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os._exit(run_apart(wheel, only, folder, log, notebooks))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def run_apart(wheel, only, folder, log, notebooks):
+    """What a copy of this process does; 0 if no cell raises."""
+    os.chdir(folder)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    try:
+        run(wheel, only, notebooks)
+        return 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def run(wheel, only, notebooks):
     shell = InteractiveShell.instance()
 
     def install(line):

@@ -3,10 +3,7 @@
 import base64
 import os
 
-# Makes the font cache on a fresh machine, here: a notebook would announce it on stderr.
-import matplotlib.font_manager  # noqa: F401
 import pytest
-import torch
 from hypothesis import settings
 
 from built_site import address, site, visit  # noqa: F401  fixtures for all tests
@@ -21,13 +18,22 @@ FLAGS = [
     "--no-first-run",
 ]
 
-# Without a GPU, kernels run in Triton's interpreter; it has to be chosen before they are defined.
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
 # The machine may be busy: no test is judged by the clock. Examples are the same on every run.
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
+
+
+def pytest_configure(config):
+    # Makes the font cache on a fresh machine: a notebook would announce it on stderr.
+    import matplotlib.font_manager  # noqa: F401
+
+    if config.getoption("numprocesses", None):
+        return  # this process only hands out tests
+    import torch
+
+    # Without a GPU, kernels run in Triton's interpreter, to be chosen before they are defined.
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 # Each worker takes whole files in this order: the longest first, so that none is left for the end.

@@ -104,34 +104,46 @@ def unpacked(wheel, tmp_path_factory):
     return folder
 
 
-def run_as_on_colab(unpacked, elsewhere, *notebooks):
-    command = [sys.executable, ROOT / "tests" / "colab_runtime.py", unpacked,
-               json.dumps(sorted(RUNTIME)), *notebooks]  # fmt: skip
+@pytest.fixture(scope="module")
+def run_as_on_colab(unpacked, tmp_path_factory):
+    """`run_as_on_colab(folder, notebook, ...)` gives the exit status and what was printed."""
+    log = tmp_path_factory.mktemp("log") / "printed"
+    command = [sys.executable, ROOT / "tests/colab_runtime.py", unpacked, json.dumps([*RUNTIME])]
     inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*map(str, command)], cwd=elsewhere, env=os.environ | inline, capture_output=True, text=True
-    )
+    with subprocess.Popen(
+        [*map(str, command)], env=os.environ | inline, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as runtimes:  # fmt: skip
+
+        def run(*paths):
+            folder, *notebooks = map(str, paths)
+            log.unlink(missing_ok=True)
+            print(json.dumps([folder, str(log), *notebooks]), file=runtimes.stdin, flush=True)
+            return int(runtimes.stdout.readline()), log.read_text(encoding="utf-8")
+
+        yield run
+        runtimes.stdin.close()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_runs_on_colab(chapter, unpacked, tmp_path):
-    done = run_as_on_colab(unpacked, tmp_path, chapter)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+def test_a_chapter_runs_on_colab(chapter, run_as_on_colab, tmp_path):
+    status, printed = run_as_on_colab(tmp_path, chapter)
+    assert status == 0, printed[-3000:]
     assert not list(tmp_path.iterdir())  # nothing is left lying about
 
 
-def test_the_answers_run_on_colab(unpacked, tmp_path):
+def test_the_answers_run_on_colab(run_as_on_colab, tmp_path):
     """One after the other in one runtime, each with nothing of the one before."""
-    done = run_as_on_colab(unpacked, tmp_path, *ANSWERS)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    status, printed = run_as_on_colab(tmp_path, *ANSWERS)
+    assert status == 0, printed[-3000:]
 
 
-def test_a_runtime_has_nothing_else(unpacked, tmp_path):
+def test_a_runtime_has_nothing_else(run_as_on_colab, tmp_path):
     assert {"torch", "numpy", "matplotlib", "ipython"} <= RUNTIME
     assert not {"transformers", "tqdm", "triton", "nbformat"} & RUNTIME
     for source, missing in (("import nbformat", "nbformat"), ("import rope_lib", "rope_lib")):
         cell = {"cell_type": "code", "source": [source]}
         (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
-        done = run_as_on_colab(unpacked, tmp_path, tmp_path / "one.ipynb")
-        assert f"No module named '{missing}'" in done.stdout + done.stderr
-        assert done.returncode != 0
+        status, printed = run_as_on_colab(tmp_path, tmp_path / "one.ipynb")
+        assert f"No module named '{missing}'" in printed
+        assert status != 0
