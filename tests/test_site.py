@@ -201,6 +201,15 @@ def page_scrolls_sideways(page):
     return width > screen
 
 
+ROOM = """() => {
+    const exercises = document.querySelector(".bd-article > section > section#exercises");
+    if (!exercises) return 0;
+    const taken = parseFloat(getComputedStyle(exercises).containIntrinsicHeight.split(" ").pop());
+    exercises.style.contentVisibility = "visible";
+    return taken - exercises.offsetHeight;
+}"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_in_a_browser(visit, name):
     page = visit(f"{name}.html")
@@ -213,6 +222,7 @@ def test_page_in_a_browser(visit, name):
     page.evaluate("new Promise(requestAnimationFrame)")
     assert not page_scrolls_sideways(page)
     assert page.faults == []
+    assert page.evaluate(ROOM) >= 0  # else a link at their end is thought to lie on the quiz
 
 
 def test_light_and_dark_toggle(visit):
