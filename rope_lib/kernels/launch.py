@@ -120,7 +120,7 @@ def share(seq: int, pairs: int) -> tuple[int, int, int]:
 
     Four pairs of a head for each thread, and tables that serve two heads. A single token has
     little to load: many small programs end sooner than a few large ones. Measured on an H100 for
-    widths of 64 and 128; larger tiles lose up to 5 per cent, more heads a program gain nothing.
+    widths of 64 and 128; larger tiles lose up to 7 per cent, more heads a program gain nothing.
     """
     if interpreted():  # each program costs milliseconds: few, large ones
         return _power(min(seq, 4096)), 8, 4
