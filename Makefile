@@ -5,7 +5,6 @@
 #   WORKERS=2                    processes of `make test`
 #   NB=notebooks/03_....ipynb    the notebooks that `make refresh` runs (default: all)
 #   ARGS="-k rotate"             more arguments for pytest
-#   URL=https://github.com/you/name   for `make address`
 
 BIN := .venv/bin
 SITE := _build/html
@@ -18,7 +17,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve offline pdf lab test refresh share ledger bench bench-gpu lint format address lock clean-site clean
+.PHONY: help environment book serve offline pdf lab test refresh share ledger bench bench-gpu lint format lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -88,9 +87,6 @@ lint: environment ## check the style of code and notebooks
 format: environment ## bring code and notebooks into that style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-
-address: ## print the repository's address, or set it everywhere (URL=https://github.com/you/name)
-	@$(or $(PYTHON),python3) tools/address.py $(URL)
 
 lock: environment ## write constraints.txt anew (needs python3.11 to python3.13)
 	@$(BIN)/python -m pip install --quiet "pip>=23.3"

@@ -1,4 +1,4 @@
-"""The site, built once, served to this machine, and opened in a browser."""
+"""The site as it is published, built once, served to this machine, and opened in a browser."""
 
 import functools
 import os
@@ -15,9 +15,16 @@ import yaml
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
+import stamp
+
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
+ADDRESS = stamp.Address(
+    repository="some-body/turned-book",
+    site="https://some-body.github.io/turned-book",
+    commit="0123456789" * 4,
+)
 
 
 def pages_in_toc():
@@ -78,7 +85,8 @@ def site(tmp_path_factory):
     out, done = folder / "site" / "html", folder / "site-is-built"
     with FileLock(folder / "site.lock"):
         if not done.exists():
-            status, log = run_sphinx(ROOT, out)
+            stamp.write_copy(ROOT, folder / "published", ADDRESS)
+            status, log = run_sphinx(folder / "published", out)
             assert status == 0, log
             done.touch()
     return out

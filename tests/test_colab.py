@@ -1,5 +1,4 @@
-"""What a Colab runtime meets: the set-up cell, a library installed from the repository, and every
-notebook."""
+"""What a Colab runtime meets: a library installed from the repository, and every notebook."""
 
 import json
 import os
@@ -10,39 +9,16 @@ import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from address import repository_url, setup_cell_source
+import stamp
+from built_site import ADDRESS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = {"stored": "experiments", "measured": "benchmarks"}
-
-
-@pytest.fixture
-def installed():
-    """A shell whose ``%pip`` only writes down what it was asked for."""
-    shell, asked = InteractiveShell(), []
-    shell.register_magic_function(asked.append, magic_kind="line", magic_name="pip")
-    shell.asked = asked
-    yield shell
-    shell.clear_instance()
-
-
-def test_on_colab_the_first_cell_installs_the_library(installed, monkeypatch):
-    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
-    url = repository_url()
-    installed.run_cell(setup_cell_source(url)).raise_error()
-    assert installed.asked == [f'install --quiet --no-deps "rope_lib @ git+{url}"']
-
-
-def test_elsewhere_the_first_cell_does_nothing(installed):
-    installed.run_cell(setup_cell_source(repository_url())).raise_error()
-    assert installed.asked == []
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +68,15 @@ def needed_by(*names):
 
 OURS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = needed_by("ipython", *(Requirement(one).name for one in OURS["dependencies"]))
-NOTEBOOKS = ROOT / "notebooks"
-CHAPTERS = sorted(NOTEBOOKS.glob("*.ipynb"))
-ANSWERS = sorted(NOTEBOOKS.glob("solutions/*.ipynb"))
+CHAPTERS = sorted(path.name for path in ROOT.glob("notebooks/*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folder of the notebooks that Colab opens."""
+    folder = tmp_path_factory.mktemp("published")
+    stamp.write_copy(ROOT, folder, ADDRESS)
+    return folder / "notebooks"
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +107,17 @@ def run_as_on_colab(unpacked, tmp_path_factory):
         runtimes.stdin.close()
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_runs_on_colab(chapter, run_as_on_colab, tmp_path):
-    status, printed = run_as_on_colab(tmp_path, chapter)
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_runs_on_colab(chapter, published, run_as_on_colab, tmp_path):
+    status, printed = run_as_on_colab(tmp_path, published / chapter)
     assert status == 0, printed[-3000:]
     assert not list(tmp_path.iterdir())  # nothing is left lying about
 
 
-def test_the_answers_run_on_colab(run_as_on_colab, tmp_path):
+def test_the_answers_run_on_colab(published, run_as_on_colab, tmp_path):
     """One after the other in one runtime, each with nothing of the one before."""
-    status, printed = run_as_on_colab(tmp_path, *ANSWERS)
+    answers = sorted(published.glob("solutions/*.ipynb"))
+    status, printed = run_as_on_colab(tmp_path, *answers)
     assert status == 0, printed[-3000:]
 
 

@@ -68,7 +68,7 @@ def numbered(cells: list[NotebookNode]) -> NotebookNode:
 
 
 def setup_cell() -> NotebookNode:
-    source = refresh.setup_cell_source(refresh.repository_url())
+    source = refresh.UNPUBLISHED_CELL
     return code(source, tags=["remove-cell"])
 
 
@@ -189,7 +189,7 @@ FAULTS = {
     "has_unique_ids": [put(PRINTING, id="cell-3")],
     "is_in_normal_form": [
         put(0, source="import sys"),
-        put(0, source=setup_cell().source.replace("rope-book", "another")),
+        put(0, source=setup_cell().source.replace("rope_lib", "another")),
         put(0, metadata={}),
         put(PRINTING, metadata={"execution": {"iopub.execute_input": "2024-01-01T00:00:00Z"}}),
         put(PRINTING, metadata={"collapsed": False}),

@@ -6,18 +6,15 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 from PIL import Image
 
 import share
-from built_site import PAGES, ROOT, parsed
+from built_site import ADDRESS, PAGES, ROOT, parsed
 
 sys.path.append(str(ROOT / "book" / "_ext"))
 import lighten
 
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-HOME = CONFIG["html"]["baseurl"].rstrip("/")
-REPOSITORY = CONFIG["repository"]["url"]
+HOME, REPOSITORY = ADDRESS.site, ADDRESS.url
 DRAWINGS = share.drawings()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/") and "solutions" not in page]
 
@@ -68,8 +65,10 @@ def test_the_map_of_the_site_names_every_page(site):
 def test_a_chapter_can_be_opened_edited_loaded_and_reported(site, name):
     soup, _ = head_of(site, name)
     links = {unquote(link["href"]) for link in soup("a", href=True)}
-    path = REPOSITORY.removeprefix("https://github.com/")
-    assert f"https://colab.research.google.com/github/{path}/blob/main/{name}.ipynb" in links
+    opened = (
+        f"https://colab.research.google.com/github/{ADDRESS.repository}/blob/colab/{name}.ipynb"
+    )
+    assert opened in links
     assert f"{REPOSITORY}/edit/main/{name}.ipynb" in links
     assert any(link.startswith(f"{REPOSITORY}/issues/new") and name in link for link in links)
     loads = [link for link in links if link.endswith(f"{name.rpartition('/')[2]}.ipynb")]

@@ -5,7 +5,7 @@
     python tools/refresh.py --check             run nothing, say which files are not in normal form
 
 A notebook is written only if all its cells ran without an error and without a word on stderr, and
-only if something changed. The first cell, which installs rope_lib on Colab, is stamped on the way.
+only if something changed. The first cell, for those who lack rope_lib, is put there on the way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from address import repository_url, setup_cell_source
+from stamp import UNPUBLISHED_CELL
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP_ID = "colab-setup"
@@ -58,20 +58,17 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}
     )
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
-    stamp_setup_cell(notebook)
+    put_setup_cell(notebook)
     for position, cell in enumerate(notebook.cells):
         normalise_cell(cell, position)
     return notebook
 
 
-def stamp_setup_cell(notebook: NotebookNode) -> None:
-    """Make the first cell the set-up cell for Colab, with the repository's present address."""
-    source = setup_cell_source(repository_url()).strip("\n")
-    opening = source.splitlines()[0]
-    first = notebook.cells[0] if notebook.cells else None
-    if first is None or not (first.get("id") == SETUP_ID or first.source.startswith(opening)):
+def put_setup_cell(notebook: NotebookNode) -> None:
+    """Make the first cell the set-up cell of a tree that is not published; see tools/stamp.py."""
+    if not notebook.cells or notebook.cells[0].get("id") != SETUP_ID:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(id=SETUP_ID))
-    notebook.cells[0].source = source
+    notebook.cells[0].source = UNPUBLISHED_CELL
     notebook.cells[0].metadata = nbformat.from_dict({"tags": ["remove-cell"]})
 
 

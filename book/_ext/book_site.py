@@ -30,6 +30,8 @@ def setup(app):
     use_katex(app)
     # Jupyter Book always sets this value; the extension that knows it is left out on purpose.
     app.add_config_value("comments_config", {}, "html")
+    app.add_config_value("edited_branch", "", "html")
+    app.connect("builder-inited", edit_on_its_branch, priority=900)  # after the theme's own
     app.connect("doctree-read", name_cells)
     app.connect("html-page-context", mend_roles)
     app.connect("html-page-context", sharing.add_tags)
@@ -38,6 +40,12 @@ def setup(app):
     languages["en"] = BilingualSearch
     languages["zh"] = languages["zh_CN"] = BilingualSearch
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def edit_on_its_branch(app):
+    """Lead who edits a page to the branch that people edit, not to the one that Colab opens."""
+    if app.config.edited_branch:
+        app.config.html_context["github_version"] = app.config.edited_branch
 
 
 def name_cells(app, doctree):

@@ -29,19 +29,22 @@ def add_tags(app, page, template, context, doctree):
     description = describe(page, pages)
     if description is None:
         return
-    site = app.config.html_baseurl.rstrip("/")
     shown = page if "figure" in pages.get(page, {}) else "book/intro"
     tags = {
         "og:type": "article" if page.startswith("notebooks/") else "website",
         "og:site_name": app.config.project,
         "og:title": context["title"],
         "og:description": description,
-        "og:url": f"{site}/{page}.html",
-        "og:image": f"{site}/{picture_of(shown)}",
-        "og:image:width": "1200",
-        "og:image:height": "630",
-        "og:image:alt": f"A figure of the chapter {context['title']}",
     }
+    site = app.config.html_baseurl.rstrip("/")
+    if site:  # a copy that is not published has no address to give
+        tags |= {
+            "og:url": f"{site}/{page}.html",
+            "og:image": f"{site}/{picture_of(shown)}",
+            "og:image:width": "1200",
+            "og:image:height": "630",
+            "og:image:alt": f"A figure of the chapter {context['title']}",
+        }
     lines = [f'<meta name="description" content="{html.escape(description)}">',
              '<meta name="twitter:card" content="summary_large_image">']  # fmt: skip
     lines += [
@@ -51,10 +54,10 @@ def add_tags(app, page, template, context, doctree):
 
 
 def write_sitemap(app, exception):
-    """`sitemap.xml` of all pages that the table of contents names."""
-    if exception or app.builder.name != "html":
-        return
+    """`sitemap.xml` of all pages that the table of contents names, where the site has an address."""
     site = app.config.html_baseurl.rstrip("/")
+    if exception or app.builder.name != "html" or not site:
+        return
     places = "".join(
         f"<url><loc>{site}/{page}.html</loc></url>\n" for page in sorted(app.env.found_docs)
     )
