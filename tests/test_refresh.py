@@ -32,7 +32,7 @@ def test_a_notebook_is_run_tidied_and_left_alone_the_next_time(write):
     assert refresh.refresh(path).startswith("refreshed")
     notebook = nbformat.read(path, as_version=4)
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3]
-    assert "google.colab" in notebook.cells[0].source
+    assert notebook.cells[0].source == refresh.UNPUBLISHED_CELL
     assert [output.text for output in notebook.cells[1].outputs] == ["a\nb\n"]
     assert notebook.cells[2].outputs[0].data == {"text/plain": "2"}
     assert notebook.cells[2].metadata == {"tags": ["hide-input"]}

@@ -23,14 +23,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OWN_DOMAIN = Address("Fork-er/rope.fork", "https://rope.example.org", "f" * 40, branch="trunk")
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in ROOT.glob("notebooks/**/*.ipynb"))
 LINK = re.compile(r"https?://(?:github\.com|[\w-]+\.github\.io)/[^\s\"')\\<>]*", re.IGNORECASE)
-ONLINE = (
-    "_config.yml",
-    "CITATION.cff",
-    "README.md",
-    "pyproject.toml",
-    "book/intro.md",
-    "book/run.md",
-)
+FILES = sorted(stamp.read_stamps())
 
 
 def read(path):
@@ -39,6 +32,10 @@ def read(path):
 
 def first_cell(path):
     return "".join(json.loads(read(path))["cells"][0]["source"])
+
+
+def other_cells(path):
+    return json.loads(read(path))["cells"][1:]
 
 
 def copy_of(root, folder, address):
@@ -51,7 +48,7 @@ def copy_of(root, folder, address):
 
 def test_no_file_here_names_an_address_of_its_own():
     """Neither of the book's repository, which is not known here, nor a word in its place."""
-    for name in ONLINE:
+    for name in FILES:
         assert not LINK.findall(read(ROOT / name)), name
     for path in NOTEBOOKS:
         assert first_cell(ROOT / path) == stamp.UNPUBLISHED_CELL
@@ -138,7 +135,7 @@ def test_a_copy_has_its_address_wherever_one_is_needed(tmp_path, address):
         assert (
             json.loads(read(copy / path))["cells"][1:] == json.loads(read(ROOT / path))["cells"][1:]
         )
-    for name in ONLINE:
+    for name in FILES:
         text = read(copy / name)
         assert "not published" not in text, name
         links = LINK.findall(text)
@@ -161,7 +158,7 @@ def test_nothing_else_is_changed(tmp_path):
     copy = copy_of(ROOT, tmp_path / "copy", ADDRESS)
     files = {p.relative_to(copy) for p in copy.rglob("*") if p.is_file()}
     changed = {p for p in files if (copy / p).read_bytes() != (ROOT / p).read_bytes()}
-    assert changed == {*map(Path, ONLINE), *NOTEBOOKS}
+    assert changed == {*map(Path, FILES), *NOTEBOOKS}
     assert {Path(".ci/run"), Path(".github/workflows/pages.yml"), Path("Makefile")} <= files
     assert not any(part in (".git", ".venv", "_build") for p in files for part in p.parts)
 
@@ -170,13 +167,13 @@ def test_nothing_else_is_changed(tmp_path):
 def small_tree(tmp_path):
     """What the stamps touch, and one notebook, in a folder of its own."""
     root = tmp_path / "tree"
-    for name in [*ONLINE, "notebooks/01_see_word_order.ipynb"]:
+    for name in [*FILES, "notebooks/01_see_word_order.ipynb"]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     return root
 
 
-@pytest.mark.parametrize("name", ONLINE)
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_no_longer_says_what_is_replaced_stops_it(small_tree, tmp_path, name):
     (small_tree / name).write_text("something else", encoding="utf-8")
     with pytest.raises(StampError, match=rf"{re.escape(name)} says this 0 times"):

@@ -54,7 +54,7 @@ def add_tags(app, page, template, context, doctree):
 
 
 def write_sitemap(app, exception):
-    """`sitemap.xml` of all pages that the table of contents names, where the site has an address."""
+    """`sitemap.xml` of all pages that the table of contents names, if the site has an address."""
     site = app.config.html_baseurl.rstrip("/")
     if exception or app.builder.name != "html" or not site:
         return
