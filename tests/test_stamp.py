@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -282,6 +283,24 @@ def clone(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def behind(tmp_path):
+    """`behind(repository)` gives variables with which git finds it at the made-up address."""
+
+    def variables(repository):
+        (tmp_path / "gitconfig").write_text(
+            f'[url "{repository.as_uri()}"]\n'
+            '  insteadOf = "https://github.com/some-body/turned-book"\n'
+            "[protocol.file]\n  allow = always\n[safe]\n  directory = *\n"
+        )
+        return os.environ | {
+            "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+            "GITHUB_REPOSITORY": "some-body/turned-book",
+        }
+
+    return variables
+
+
 def test_without_a_word_the_address_is_that_of_the_clone(clone, tmp_path):
     done = run_stamp(clone, "--into", tmp_path / "copy")
     assert done.returncode == 0, done.stderr
@@ -291,20 +310,15 @@ def test_without_a_word_the_address_is_that_of_the_clone(clone, tmp_path):
     assert "https://some-body.github.io/turned-book/" in read(tmp_path / "copy/_config.yml")
 
 
-def test_the_cell_installs_from_that_address(clone, tmp_path):
+def test_the_cell_installs_from_that_address(clone, behind, tmp_path):
     """pip itself, asked as the notebook asks it; git finds the clone behind the made-up address."""
     run_stamp(clone, "--into", tmp_path / "copy")
     line = first_cell(tmp_path / "copy" / NOTEBOOKS[0]).splitlines()[-1]
     requirement = re.fullmatch(r'    %pip install --quiet --no-deps "(.+)"', line)[1]
-    (tmp_path / "gitconfig").write_text(
-        f'[url "{clone.as_uri()}"]\n  insteadOf = "https://github.com/some-body/turned-book"\n'
-        "[protocol.file]\n  allow = always\n[safe]\n  directory = *\n"
-    )
-    variables = os.environ | {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
          "--target", str(tmp_path / "installed"), requirement],
-        check=True, env=variables, capture_output=True,
+        check=True, env=behind(clone), capture_output=True,
     )  # fmt: skip
     found = subprocess.check_output(
         [sys.executable, "-c", "import rope_lib; print(rope_lib.__file__)"],
@@ -333,3 +347,34 @@ def test_a_clone_without_a_remote_is_told_what_to_say(clone, tmp_path):
     assert done.returncode == 1
     assert re.fullmatch(r"stamp: .*origin.*--repository.*\n", done.stderr, re.DOTALL), done.stderr
     assert not (tmp_path / "copy").exists()
+
+
+# The branch that Colab opens
+
+
+def test_the_workflow_writes_the_branch_anew(clone, behind, tmp_path):
+    """The very commands of the workflow, with a repository on this disk behind the address."""
+    workflow = yaml.safe_load(read(ROOT / ".github/workflows/pages.yml"))
+    *_, push = workflow["jobs"]["notebooks"]["steps"]
+    bare = tmp_path / "bare"
+    subprocess.run(["git", "init", "--quiet", "--bare", bare], check=True)
+    for attempt in ("first", "second"):
+        runner = tmp_path / attempt
+        runner.mkdir()
+        run_stamp(clone, "--into", runner / "published")
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", push["run"]],
+            cwd=runner,
+            env=behind(bare),
+            check=True,
+        )
+
+    def of_branch(*arguments):
+        return subprocess.check_output(["git", *arguments], cwd=bare, text=True).splitlines()
+
+    assert of_branch("rev-list", "--count", "colab") == ["1"]
+    files = of_branch("ls-tree", "-r", "--name-only", "colab")
+    assert {path.as_posix() for path in NOTEBOOKS} <= set(files)
+    assert not any(name.startswith(".github") for name in files)
+    cell = "\n".join(of_branch("show", f"colab:{NOTEBOOKS[0].as_posix()}"))
+    assert "git+https://github.com/some-body/turned-book@" in cell
