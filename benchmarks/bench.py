@@ -120,7 +120,7 @@ def versions(contenders: dict[str, Contender] = CONTENDERS) -> dict[str, str | N
 
 def draw(runs: list[dict], path: Path) -> None:
     """Every contender's quartiles in every case, as copies; one panel for a shape."""
-    from rope_lib import plotting
+    from rope_lib.course import plotting
 
     plotting.use_style()
     names = [name for name in CONTENDERS if name not in (NEW, IN_PLACE)]

@@ -7,8 +7,7 @@ import torch
 from contenders import Case, Contender, Turn
 from torch.profiler import ProfilerActivity, profile
 
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.rotation import rotate, rotation_tables
+from rope_lib import inverse_frequencies, rotate, rotation_tables
 
 # Code that rounds at every step, with tables rounded to 16 bits, still passes; another pairing or
 # position does not.

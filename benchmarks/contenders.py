@@ -11,10 +11,8 @@ from pathlib import Path
 
 import torch
 
-from rope_lib.frequencies import inverse_frequencies
+from rope_lib import RotaryEmbedding, inverse_frequencies, rotation_tables
 from rope_lib.kernels import rotate_qk, rotate_qk_
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.rotation import rotation_tables
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 Turn = Callable[[torch.Tensor, torch.Tensor], Pair]

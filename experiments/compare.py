@@ -24,8 +24,8 @@ from training import (
     validate,
 )
 
-from rope_lib.model import Decoder, Mixer, causal_attention
-from rope_lib.results import best_settings, select
+from rope_lib.course.decoder import Decoder, Mixer, causal_attention
+from rope_lib.course.results import best_settings, select
 
 BYTES_A_STEP = 1024
 TUNING_SEED = 100

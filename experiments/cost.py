@@ -18,11 +18,9 @@ from timing import Jobs, quartiles, race, ratios
 from torch import nn
 from training import Model, make_model
 
-from rope_lib.encodings import Sinusoidal
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.model import BYTES, Block, causal_attention, next_token_loss
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.rotation import rotate, rotation_tables
+from rope_lib import RotaryEmbedding, inverse_frequencies, rotate, rotation_tables
+from rope_lib.course.decoder import BYTES, Block, causal_attention, next_token_loss
+from rope_lib.course.encodings import Sinusoidal
 
 HEAD_DIM = 64
 # What is divided by what.

@@ -18,12 +18,12 @@ from common import Place, parser, run_all
 from compare import best, build, fit, stored_runs
 from training import ENCODINGS
 
-from rope_lib.attention import attention_weights, encode
-from rope_lib.decay import partial_sums, score_by_distance
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.model import Decoder
-from rope_lib.results import select
-from rope_lib.text import shakespeare, windows
+from rope_lib import inverse_frequencies
+from rope_lib.course.attention import attention_weights, encode
+from rope_lib.course.decay import partial_sums, score_by_distance
+from rope_lib.course.decoder import Decoder
+from rope_lib.course.results import select
+from rope_lib.course.text import shakespeare, windows
 
 DISTANCES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 127)
 NEAR = 8  # bytes, the query's own included

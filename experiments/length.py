@@ -20,11 +20,9 @@ from common import Place, finite, parser, run_all
 from compare import best, build, fit
 from training import Schedule, train
 
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.model import Decoder, causal_attention, next_token_loss
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.scaling import NTK, Linear, Rescaled, YaRN
-from rope_lib.text import shakespeare, windows
+from rope_lib import NTK, Linear, Rescaled, RotaryEmbedding, YaRN, inverse_frequencies
+from rope_lib.course.decoder import Decoder, causal_attention, next_token_loss
+from rope_lib.course.text import shakespeare, windows
 
 SCALINGS = ("linear", "ntk", "yarn", "longrope")
 BASES = {"base_up": 500_000.0, "base_down": 50.0, "yarn_over_base_up": 500_000.0}

@@ -16,9 +16,9 @@ from compare import best, build, fit
 from torch import nn
 from training import validate
 
-from rope_lib.linear_attention import FavorFeatures, elu_plus_one, linear_attention
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.text import shakespeare, windows
+from rope_lib import RotaryEmbedding
+from rope_lib.course.linear_attention import FavorFeatures, elu_plus_one, linear_attention
+from rope_lib.course.text import shakespeare, windows
 
 FAVOR_FEATURES = 64
 WAYS = (

@@ -11,11 +11,11 @@ import torch.distributed as dist
 from common import Place, refuse_others
 from torch import nn
 
+from rope_lib import RotaryEmbedding
 from rope_lib.checks import require_count
-from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
-from rope_lib.model import Decoder, Mixer, causal_attention, next_token_loss
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.text import shakespeare, windows
+from rope_lib.course.decoder import Decoder, Mixer, causal_attention, next_token_loss
+from rope_lib.course.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
+from rope_lib.course.text import shakespeare, windows
 
 ENCODINGS = ("none", "sinusoidal", "learned", "t5", "alibi", "rope")
 

@@ -1,29 +1,51 @@
-"""rope_lib: rotary position embedding (RoPE), small enough to read in one sitting.
+"""rope_lib: rotary position embedding (RoPE), exact, small enough to read, and ready to use.
 
-The modules stand in floors; each imports only from floors below it.
+    from rope_lib import RotaryEmbedding
 
-========================================  ===================================================
-``checks``                                what a wrong argument is told
-``text``  ``results``                     ten plays to train on; stored results of experiments
-``frequencies``  ``axes``  ``positions``  how fast each pair turns; by which axis of a position;
-                                          where tokens stand
-``reference``  ``turning``                the slow float64 specification; the fast arithmetic
-``scaling``  ``rotation``  ``layout``     longer contexts; turning vectors; the two pairings
-``kernels``                               queries and keys together, on a GPU in one launch
-``families``                              how each family of models turns
-``parameters``                            a configuration's rope parameters in one dictionary
-``config``                                what they mean: reading a model's configuration
-``rotary``  ``encodings``                 the module for a model; its rivals
-``attention``  ``decay``                  softmax attention with any encoding; scores by distance
-``linear_attention``  ``model``           the other kind of attention; a small language model
-``plotting``  ``elements``                figures, still and moving
-``interactive``                           all that move
-``exercises``                             the checker behind the book's exercises
-========================================  ===================================================
+    rope = RotaryEmbedding(head_dim=64, pairing="half")
+    q, k = rope(q, k, torch.arange(q.shape[-2]))
+
+The rotation itself stands at the root of the package, in this order: ``checks``, ``frequencies``,
+``axes``, ``positions``, ``layout``, ``reference`` (the slow float64 specification), ``arithmetic``
+(the fast one), ``scaling``, ``functional``, and ``module``, which joins it with the wings:
+``rope_lib.models`` knows what real models do, ``rope_lib.kernels`` has the programs for GPUs, and
+``rope_lib.course`` holds what only the book's chapters use.
 
 Three conventions hold everywhere. The last dimension is the head dimension and the one before it
 the sequence. Angles are radians, positions count tokens. The pairing is always said, never guessed:
 ``"interleaved"`` turns the numbers ``(2i, 2i+1)`` together, ``"half"`` the numbers ``(i, i+d/2)``.
 """
 
+from .axes import Axes, alternating, axial, sections
+from .frequencies import inverse_frequencies, proportional_frequencies, wavelengths
+from .functional import Precision, rotate, rotate_, rotation_tables
+from .layout import permute_projection, to_half, to_interleaved
+from .module import RotaryEmbedding
+from .scaling import NTK, DynamicNTK, Linear, Llama3, LongRoPE, Proportional, Rescaled, YaRN
+
 __version__ = "0.1.0"
+__all__ = [
+    "NTK",
+    "Axes",
+    "DynamicNTK",
+    "Linear",
+    "Llama3",
+    "LongRoPE",
+    "Precision",
+    "Proportional",
+    "Rescaled",
+    "RotaryEmbedding",
+    "YaRN",
+    "alternating",
+    "axial",
+    "inverse_frequencies",
+    "permute_projection",
+    "proportional_frequencies",
+    "rotate",
+    "rotate_",
+    "rotation_tables",
+    "sections",
+    "to_half",
+    "to_interleaved",
+    "wavelengths",
+]

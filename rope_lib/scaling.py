@@ -8,7 +8,7 @@ square; configs call it the attention factor.
 Two scalings depend on how long the text is. They hold no frequencies of their own: call
 ``at_length(tokens)`` with the longest length that the cache will reach, and use what it returns for
 every query and key of that text. Keys that were turned with the frequencies of another length do
-not fit; :meth:`rope_lib.rotary.RotaryEmbedding.rerotate` mends them.
+not fit; :meth:`rope_lib.module.RotaryEmbedding.rerotate` mends them.
 """
 
 import math

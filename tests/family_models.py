@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
+from rope_lib import RotaryEmbedding
 from rope_lib.positions import centered_grid
-from rope_lib.rotary import RotaryEmbedding
 
 SMALL = dict(
     vocab_size=64,

@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 import refresh
-from rope_lib import plotting
+from rope_lib.course import plotting
 
 ROOT = Path(__file__).resolve().parent.parent
 

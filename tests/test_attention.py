@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from rope_lib.attention import attention, attention_weights
-from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding
+from rope_lib.course.attention import attention, attention_weights
+from rope_lib.course.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
 
 
 def heads(*shape, seed=0):

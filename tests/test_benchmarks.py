@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rope_lib import results
+from rope_lib.course import results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

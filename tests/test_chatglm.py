@@ -15,8 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import axes
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding, axes
 
 # What counts in the published config.json of each, made smaller.
 CHATGLM_6B = {

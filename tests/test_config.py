@@ -12,9 +12,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from rope_lib import axes, scaling
-from rope_lib.families import MODELS
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding, axes, scaling
+from rope_lib.models.conventions import MODELS
 
 read = RotaryEmbedding.from_config
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rope_lib import reference
-from rope_lib.decay import (
+from rope_lib import inverse_frequencies, reference
+from rope_lib.course.decay import (
     base_bound,
     bound_factor,
     first_negative,
@@ -18,7 +18,6 @@ from rope_lib.decay import (
     score_by_distance,
     uniform_score,
 )
-from rope_lib.frequencies import inverse_frequencies
 
 NAN = math.nan
 pairings = st.sampled_from(["interleaved", "half"])

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from rope_lib import interactive, reference
-from rope_lib.decay import bound_factor
-from rope_lib.elements import decay, grid, hands, pairings, scalings, word_order
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.layout import permute_projection
+from rope_lib import inverse_frequencies, permute_projection, reference
+from rope_lib.course import interactive
+from rope_lib.course.decay import bound_factor
+from rope_lib.course.elements import decay, grid, hands, pairings, scalings, word_order
 
 QUERY, KEY = torch.randn(2, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 

@@ -17,8 +17,8 @@ from transformers.models.marian.modeling_marian import MarianSinusoidalPositiona
 from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from rope_lib.attention import attention, attention_weights
-from rope_lib.encodings import ALiBi, Encoding, Learned, NoPosition, Sinusoidal, T5Bias
+from rope_lib.course.attention import attention, attention_weights
+from rope_lib.course.encodings import ALiBi, Encoding, Learned, NoPosition, Sinusoidal, T5Bias
 
 
 def random(*shape, seed=0):

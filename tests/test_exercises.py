@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rope_lib.exercises import check
+from rope_lib.course.exercises import check
 
 
 def square(x):

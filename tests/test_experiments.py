@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rope_lib import results
+from rope_lib.course import results
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
@@ -201,7 +201,7 @@ class TwoBack(torch.nn.Module):
 def test_heads_sees_how_far_back_a_head_looks():
     import heads
 
-    from rope_lib.model import Decoder
+    from rope_lib.course.decoder import Decoder
 
     torch.manual_seed(0)
     model = Decoder(TwoBack(), width=16, layers=2, heads=2)
@@ -256,10 +256,9 @@ def test_the_search_never_ends_worse_than_where_it_began():
     import length
     from training import Model, make_model
 
-    from rope_lib.model import next_token_loss
-    from rope_lib.rotary import RotaryEmbedding
-    from rope_lib.scaling import NTK, Linear, YaRN
-    from rope_lib.text import shakespeare, windows
+    from rope_lib import NTK, Linear, RotaryEmbedding, YaRN
+    from rope_lib.course.decoder import next_token_loss
+    from rope_lib.course.text import shakespeare, windows
 
     model = make_model(Model("rope", start=0.5, width=16, heads=2), 32, seed=0)
     for block in model.blocks:

@@ -23,9 +23,9 @@ from family_models import (
     rotary,
     turned,
 )
-from rope_lib.families import MODELS
+from rope_lib import RotaryEmbedding
+from rope_lib.models.conventions import MODELS
 from rope_lib.positions import left_padded_positions
-from rope_lib.rotary import RotaryEmbedding
 
 TOLERANCE = 1e-5
 LEFT_OUT = {"ChatGLM-6B", "ChatGLM2", "NeoMME", "Inkling, vision tower", "Kimi, vision tower",

@@ -15,9 +15,8 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from family_sources import CONFIGS, Plain, half_width, source
-from rope_lib.families import MODELS
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.scaling import DynamicNTK
+from rope_lib import DynamicNTK, RotaryEmbedding
+from rope_lib.models.conventions import MODELS
 
 REMOTE = {"chatglm", "chatglm-6b"}  # never part of transformers
 FLAT = {"qwen2_vl", "qwen2_5_vl"}  # old configurations, read like those of the text model within

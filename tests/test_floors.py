@@ -1,9 +1,9 @@
-"""The library's modules stand in floors, and its front page says which."""
+"""The library stands in wings and floors: no import turns back, and the core can be read at once."""
 
 import ast
-import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,68 +11,85 @@ import pytest
 import rope_lib
 
 FOLDER = Path(rope_lib.__file__).parent
-FILES = {path.stem: [path] for path in FOLDER.glob("*.py") if path.stem != "__init__"}
-PACKAGES = ("kernels", "elements")  # each is one floor
-FILES |= {name: sorted((FOLDER / name).glob("*.py")) for name in PACKAGES}
-MODULES = sorted(FILES)
+FILES = {
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts): path
+    for path in sorted(FOLDER.rglob("*.py"))
+}
+CORE = sorted(path for path in FOLDER.glob("*.py"))
+TOP = {"rope_lib.module", "rope_lib.__init__"}  # they join the rotation with its wings
+# What the files of each wing may import besides their own: the core without its top, or all of it.
+WINGS = {"models": "core", "kernels": "core", "course": "all"}
+DEPENDENCIES = {"core": {"torch"}, "models": {"torch"}, "kernels": {"torch", "triton"},
+                "course": {"torch", "numpy", "matplotlib", "matplotlib_inline", "IPython"}}  # fmt: skip
 
 
-def floors() -> dict[str, int]:
-    """The floor of each module, by the rows of the table in the package's docstring."""
-    table = rope_lib.__doc__.split("====  ")[1].splitlines()
-    rows = [re.findall(r"``(\w+)``", line) for line in table]
-    return {name: floor for floor, row in enumerate(rows) for name in row}
+def wing_of(module):
+    name = module.split(".")[1]
+    return name if name in WINGS else "core"
 
 
-def nodes(module: str) -> list[ast.AST]:
-    trees = [ast.parse(path.read_text("utf-8")) for path in FILES[module]]
-    return [node for tree in trees for node in ast.walk(tree)]
-
-
-def imported_by(module: str) -> set[str]:
-    """The modules of the library that a module imports, wherever it does so."""
+def imported_by(module):
+    """The absolute names of all that a module imports, wherever it does so."""
     found = set()
-    for node in nodes(module):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and module in PACKAGES:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.level:
-            found |= (
-                {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-            )
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            names = (
-                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-            )
-            found |= {name.split(".")[1] for name in names if name.startswith("rope_lib.")}
+    for node in ast.walk(ast.parse(FILES[module].read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            up = module.split(".")[: -node.level] if node.level else []
+            source = ".".join([*up, *filter(None, [node.module])])
+            found |= {one for alias in node.names for one in (source, f"{source}.{alias.name}")}
     return found
 
 
-def test_every_module_has_a_floor():
-    assert sorted(floors()) == MODULES
+def files_imported_by(module):
+    names = imported_by(module)
+    return {file for file in FILES if file.removesuffix(".__init__") in names} - {module}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_floors_below(module):
-    known = floors()
-    assert all(known[other] < known[module] for other in imported_by(module))
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_imports_from_its_own_wing_and_from_the_core_only(module):
+    wing = wing_of(module)
+    if module in TOP or WINGS.get(wing) == "all":
+        return
+    for other in files_imported_by(module):
+        own = wing_of(other) == wing
+        assert own or (wing_of(other) == "core" and other not in TOP), f"{module} imports {other}"
 
 
-def test_the_library_imports_nothing_but_its_own_dependencies():
-    """A Colab runtime installs rope_lib with --no-deps: torch, numpy and matplotlib are there."""
-    allowed = {"torch", "numpy", "matplotlib", "matplotlib_inline", "rope_lib", "IPython"}
-    standard = sys.stdlib_module_names
-    for module in MODULES:
-        may = allowed | {"triton"} if module == "kernels" else allowed
-        for node in nodes(module):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            tops = {name.split(".")[0] for name in names}
-            assert tops <= may | standard, (module, tops)
+def test_the_library_knows_nothing_of_the_course():
+    for module in FILES:
+        if wing_of(module) != "course":
+            assert not {f for f in files_imported_by(module) if wing_of(f) == "course"}, module
 
 
-def test_triton_is_imported_only_where_a_kernel_is_about_to_run():
-    """It is not there on every system, and takes a while to import."""
-    code = "import sys, rope_lib.rotary, rope_lib.kernels; assert 'triton' not in sys.modules"
+def test_no_imports_go_round_in_a_circle():
+    graph = {module: files_imported_by(module) - {"rope_lib.__init__"} for module in FILES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
+
+def test_the_core_can_be_read_in_one_sitting():
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in CORE) <= 2200
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_imports_nothing_but_its_wing_s_own_dependencies(module):
+    """So that the library alone needs torch and numpy, and what else a wing needs is its own."""
+    allowed = DEPENDENCIES[wing_of(module)] | {"rope_lib"} | set(sys.stdlib_module_names)
+    if module == "rope_lib.reference":
+        allowed |= {"numpy"}
+    tops = {name.split(".")[0] for name in imported_by(module)}
+    assert tops - {""} <= allowed, tops - allowed
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(rope_lib, name) for name in rope_lib.__all__)
+    assert set(rope_lib.__all__) <= set(dir(rope_lib))
+
+
+def test_importing_the_library_imports_no_wing_that_nobody_asked_for():
+    """Neither matplotlib nor triton, which take a while and are not there on every system."""
+    code = (
+        "import sys, rope_lib; assert not {'triton', 'matplotlib', 'transformers'} & {*sys.modules}"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib.frequencies import inverse_frequencies, proportional_frequencies, wavelengths
+from rope_lib import inverse_frequencies, proportional_frequencies, wavelengths
 
 
 @given(pairs=st.integers(1, 128), base=st.floats(1.5, 1e8))

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from family_sources import source
+from rope_lib import RotaryEmbedding
 from rope_lib import axes as axes_module
 from rope_lib import scaling as scaling_module
-from rope_lib.families import MODELS
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib.models.conventions import MODELS
 from test_family_tables import assert_agrees, layer_types
 
 bases = st.sampled_from([10_000.0, 500_000.0, 1e6, 137.5])

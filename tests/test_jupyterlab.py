@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from built_site import ROOT
-from rope_lib import interactive
+from rope_lib.course import interactive
 
 CHAPTER = "03_turn_two_dimensions.ipynb"
 # Every cell is in the page, also those that are not on the screen.

@@ -13,10 +13,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from rope_lib import reference
-from rope_lib.frequencies import inverse_frequencies
+from rope_lib import inverse_frequencies, reference, rotate, rotation_tables
 from rope_lib.kernels import fault, rotate_into_cache, rotate_qk, rotate_qk_
-from rope_lib.rotation import rotate, rotation_tables
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PAIRINGS = ["interleaved", "half"]

@@ -14,10 +14,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rope_lib import axes, reference, scaling
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.rotation import Precision, rotate, rotate_, rotation_tables
+from rope_lib import (
+    Precision,
+    RotaryEmbedding,
+    axes,
+    inverse_frequencies,
+    reference,
+    rotate,
+    rotate_,
+    rotation_tables,
+    scaling,
+)
 
 SHIPPED = Precision(torch.float32, wide_tables=False, wide_arithmetic=False)
 KINDS = {

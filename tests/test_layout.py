@@ -5,9 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import reference
-from rope_lib.layout import permute_projection, to_half, to_interleaved
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding, permute_projection, reference, to_half, to_interleaved
 
 
 def test_the_orders_written_out():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ledger
-from rope_lib import results
+from rope_lib.course import results
 
 TEXT = ledger.DATA.read_text(encoding="utf-8")
 NUMBERS = list(range(1, 15))  # the claims of the article

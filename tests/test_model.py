@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM  # 5.23.0
 
-from rope_lib.attention import attention
-from rope_lib.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
-from rope_lib.model import Decoder, causal_attention, next_token_loss
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding
+from rope_lib.course.attention import attention
+from rope_lib.course.decoder import Decoder, causal_attention, next_token_loss
+from rope_lib.course.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
 
 WIDTH, HEADS, LAYERS = 32, 4, 2
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from rope_lib import plotting
+from rope_lib.course import plotting
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def test_in_ipython_figures_are_svg_cut_at_their_size():
     code = """
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
-from rope_lib import plotting
+from rope_lib.course import plotting
 plotting.use_style()
 fig, ax = plotting.figure("strip")
 ax.set_ylabel("$s$")
@@ -121,7 +121,7 @@ def test_without_ipython_the_style_is_still_set():
     code = """
 import sys
 sys.modules["IPython"] = sys.modules["matplotlib_inline"] = None
-from rope_lib import plotting
+from rope_lib.course import plotting
 plotting.use_style()
 import matplotlib
 assert matplotlib.rcParams["svg.hashsalt"] == "rope_lib"

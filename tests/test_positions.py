@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
-from rope_lib.attention import attention
+from rope_lib import RotaryEmbedding
+from rope_lib.course.attention import attention
 from rope_lib.positions import (
     centered_grid,
     grid_positions,
@@ -20,7 +21,6 @@ from rope_lib.positions import (
     sequence_positions,
     shard_positions,
 )
-from rope_lib.rotary import RotaryEmbedding
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=0, max_size=6)
 ROPE = RotaryEmbedding(8, pairing="half")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rope_lib import results
+from rope_lib.course import results
 
 RUNS = [
     {"encoding": "a", "rate": 1, "seed": 0, "loss": 2.0},

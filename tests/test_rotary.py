@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rope_lib import reference
-from rope_lib.axes import axial
-from rope_lib.rotary import RotaryEmbedding
-from rope_lib.scaling import NTK, DynamicNTK, Linear, LongRoPE
+from rope_lib import NTK, DynamicNTK, Linear, LongRoPE, RotaryEmbedding, axial, reference
 
 
 def heads(*shape, seed=0, dtype=torch.float64):

@@ -8,11 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rope_lib import reference
+from rope_lib import (
+    Precision,
+    inverse_frequencies,
+    reference,
+    rotate,
+    rotate_,
+    rotation_tables,
+    to_half,
+    to_interleaved,
+)
 from rope_lib.checks import seen_any
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.layout import to_half, to_interleaved
-from rope_lib.rotation import Precision, rotate, rotate_, rotation_tables
 
 pairings = st.sampled_from(["interleaved", "half"])
 widths = st.integers(1, 12).map(lambda pairs: 2 * pairs)

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from rope_lib import scaling
-from rope_lib.frequencies import inverse_frequencies, proportional_frequencies
-from rope_lib.rotary import RotaryEmbedding
+from rope_lib import RotaryEmbedding, inverse_frequencies, proportional_frequencies, scaling
 
 FLOAT32 = {"dtype": torch.float32}
 

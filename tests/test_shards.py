@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from rope_lib import RotaryEmbedding
 from rope_lib.positions import shard_positions
-from rope_lib.rotary import RotaryEmbedding
 
 WORLD, LENGTH, SECONDS = 2, 11, 120  # an odd length: the shards are uneven
 

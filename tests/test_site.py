@@ -75,7 +75,7 @@ print(f"{1 + 1}")
 ```
 
 ```{eval-rst}
-.. automodule:: rope_lib.plotting
+.. automodule:: rope_lib.course.plotting
    :members:
 ```
 
@@ -93,7 +93,7 @@ def test_a_page_is_the_same_without_what_is_left_out_of_its_making(small_book, t
         assert status == 0, log
         pages.append((out / "page.html").read_text("utf-8"))
     assert pages[0] == pages[1]
-    assert "rope_lib.plotting" in pages[0]
+    assert "rope_lib.course.plotting" in pages[0]
 
 
 def test_vendored_katex_style_is_of_the_version_that_sets_the_formulas():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rope_lib.text import PLAYS, shakespeare, windows
+from rope_lib.course.text import PLAYS, shakespeare, windows
 
 
 @pytest.mark.parametrize(("part", "size"), [("train", 1_036_489), ("validation", 240_108)])

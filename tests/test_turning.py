@@ -4,9 +4,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rope_lib import turning
-from rope_lib.frequencies import inverse_frequencies
-from rope_lib.rotation import rotate, rotate_, rotation_tables
+from rope_lib import (
+    arithmetic as turning,
+)
+from rope_lib import (
+    inverse_frequencies,
+    rotate,
+    rotate_,
+    rotation_tables,
+)
 
 PAIRINGS = ["interleaved", "half"]
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]

@@ -26,7 +26,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from rope_lib import results
+from rope_lib.course import results
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "book" / "claims.toml"

@@ -2,6 +2,8 @@
 
 import torch
 
+from ..arithmetic import is_bare, turn_, turn_few_pairs, wide
+from ..arithmetic import turn as turned
 from ..checks import (
     PAIRINGS,
     require_a_position_each,
@@ -10,9 +12,7 @@ from ..checks import (
     require_tensor,
     seen_any,
 )
-from ..rotation import fits_at_a_glance, require_fitting
-from ..turning import is_bare, turn_, turn_few_pairs, wide
-from ..turning import turn as turned
+from ..functional import fits_at_a_glance, require_fitting
 from . import launch
 from .launch import Turn
 
@@ -31,7 +31,7 @@ def rotate_qk(
     Args:
         q: ``(..., q_heads, seq, head_dim)``, 16, 32 or 64-bit floats, any strides.
         k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine.
-        cos, sin: as in :func:`rope_lib.rotation.rotate`. Where they hold fewer than
+        cos, sin: as in :func:`rope_lib.functional.rotate`. Where they hold fewer than
             ``head_dim / 2`` pairs, only that part of a head is turned and the rest is copied.
         pairing: ``"interleaved"`` or ``"half"``.
         rotated: whether the turned part is the ``"first"`` or the ``"last"`` of a head.
@@ -48,7 +48,7 @@ def rotate_qk(
         ``q, k``, new tensors. Their gradients turn back; tables are saved for it, nothing else.
 
     Raises:
-        TypeError, ValueError: as in :func:`rope_lib.rotation.rotate`; an unknown backend.
+        TypeError, ValueError: as in :func:`rope_lib.functional.rotate`; an unknown backend.
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
     """
     usual = backend is None and positions is None and rotated == "first" and not inverse

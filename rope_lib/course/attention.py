@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .checks import (
+from ..checks import (
     require_broadcast,
     require_float_tensor,
     require_same_device,
@@ -76,8 +76,8 @@ def attention(
         q, k, v: ``(..., heads, seq, head_dim)``.
         encoding: called as ``encoding(q, k, positions) -> q, k`` before the scores; what its
             ``bias(positions_q, positions_k)`` returns, if it has one, is added to them. Everything
-            in :mod:`rope_lib.encodings` will do, and a :class:`rope_lib.rotary.RotaryEmbedding`.
-            Values are never touched.
+            in :mod:`rope_lib.course.encodings` will do, and a
+            :class:`rope_lib.module.RotaryEmbedding`. Values are never touched.
         positions: tokens, one for each key: ``(seq_k,)``, or what the encoding takes. Needed with
             an encoding; None alone means 0, 1, 2, ... With ``seq_q < seq_k`` the queries are the
             last of them, and the keys are those of a cache from before the encoding.

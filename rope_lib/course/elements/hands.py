@@ -4,8 +4,8 @@ import cmath
 import math
 from collections.abc import Mapping
 
-from ..checks import require_count
-from ..frequencies import inverse_frequencies
+from ...checks import require_count
+from ...frequencies import inverse_frequencies
 from .figure import MovingFigure, fill, label, require_known, require_words, svg
 
 WORDS = {

@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from .checks import require_choice
+from ..checks import require_choice
 
-_PACKAGE = Path(__file__).resolve().parent
+_COURSE = Path(__file__).resolve().parent
 # In a checkout the scripts' own folders; an installed library carries copies.
 _FOLDERS = (
-    *(_PACKAGE.parent / scripts / "results" for scripts in ("experiments", "benchmarks")),
-    *(_PACKAGE / copy for copy in ("stored", "measured")),
+    *(_COURSE.parents[1] / scripts / "results" for scripts in ("experiments", "benchmarks")),
+    *(_COURSE / copy for copy in ("stored", "measured")),
 )
 
 

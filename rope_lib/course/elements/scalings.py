@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ..checks import require_count, require_even
-from ..frequencies import inverse_frequencies
-from ..scaling import NTK, Linear, Llama3, YaRN
+from ...checks import require_count, require_even
+from ...frequencies import inverse_frequencies
+from ...scaling import NTK, Linear, Llama3, YaRN
 from .figure import MovingFigure, fill, label, require_known, require_words, svg
 from .hands import BASES
 

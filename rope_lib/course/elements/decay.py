@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ..checks import require_float_tensor
+from ...checks import require_float_tensor
+from ...frequencies import inverse_frequencies
 from ..decay import bound_factor, key_peaking_at, score_by_distance
-from ..frequencies import inverse_frequencies
 from .figure import (
     MovingFigure,
     fill,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checks import (
+from ..checks import (
     require_count,
     require_even,
     require_factor,
@@ -18,7 +18,7 @@ from .checks import (
     require_instance,
     require_positive,
 )
-from .families import Model
+from .conventions import Model
 
 # Keys of a configuration that speak of rotation, and those that only seem to.
 _ABOUT_ROTATION = re.compile(r"rope|rot[ao]|rot_|thet|teta|freq|yarn|ntk|mscale|partial")

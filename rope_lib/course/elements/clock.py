@@ -7,8 +7,8 @@ from numbers import Real
 
 import torch
 
-from ..checks import require_count, require_positive
-from ..rotation import rotate, rotation_tables
+from ...checks import require_count, require_positive
+from ...functional import rotate, rotation_tables
 from .figure import MINUS, MovingFigure, fill, fixed, require_place, require_words
 
 WORDS = {

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
+from ..checks import require_count, require_positive
 from .attention import EncodingLike, encode
-from .checks import require_count, require_positive
 
 BYTES = 256
 Mixer = Callable[..., torch.Tensor]
@@ -27,18 +27,18 @@ def causal_attention(
     positions: torch.Tensor | None = None,
     window: int | None = None,
 ) -> torch.Tensor:
-    """Causal :func:`rope_lib.attention.attention`, by PyTorch's own fast kernel.
+    """Causal :func:`rope_lib.course.attention.attention`, by PyTorch's own fast kernel.
 
     Args:
-        q, k, v, encoding, positions: as in :func:`rope_lib.attention.attention`.
+        q, k, v, encoding, positions: as in :func:`rope_lib.course.attention.attention`.
         window: how many tokens each one looks at, itself included; None means all before it.
 
     Returns:
         Tensor ``(..., heads, seq_q, head_dim)``.
 
     Raises:
-        TypeError, ValueError: as in :func:`rope_lib.attention.attention`; a window that is not a
-            positive integer.
+        TypeError, ValueError: as in :func:`rope_lib.course.attention.attention`; a window that is
+            not a positive integer.
     """
     q, k, bias = encode(q, k, encoding, positions)
     past = k.shape[-2] - q.shape[-2]
@@ -95,9 +95,9 @@ class Decoder(nn.Module):
     ``torch.manual_seed``: the encoding is made before and its weights are left as they are.
 
     Args:
-        encoding: one of :mod:`rope_lib.encodings`, a :class:`rope_lib.rotary.RotaryEmbedding`, or
-            None. Shared by all layers. It may be replaced in a trained model:
-            ``model.encoding = ...``.
+        encoding: one of :mod:`rope_lib.course.encodings`, a
+            :class:`rope_lib.module.RotaryEmbedding`, or None. Shared by all layers. It may be
+            replaced in a trained model: ``model.encoding = ...``.
         width: of the vectors between blocks.
         layers, heads: of attention; ``width / heads`` is the head dimension.
         vocabulary: how many tokens there are; bytes by default.

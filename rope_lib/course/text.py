@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import torch
 
-from .checks import require_choice
+from ..checks import require_choice
 
 # Which plays each part holds, in order, two empty lines apart. Public domain, in the modern
 # spelling of Project Gutenberg, as the package "shakespeare" 0.6 of the Open Knowledge Foundation
@@ -38,7 +38,7 @@ def shakespeare(part: str) -> torch.Tensor:
         ValueError: another part.
     """
     require_choice("part", part, tuple(PLAYS))
-    packed = files("rope_lib").joinpath("data", f"shakespeare_{part}.txt.xz").read_bytes()
+    packed = files("rope_lib.course").joinpath("data", f"shakespeare_{part}.txt.xz").read_bytes()
     return torch.frombuffer(bytearray(lzma.decompress(packed)), dtype=torch.uint8).long()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import elu
 
+from ..checks import require_choice, require_count, require_float_tensor
 from .attention import (
     EncodingLike,
     _allowed_pairs,
@@ -18,7 +19,6 @@ from .attention import (
     _require_values,
     encode,
 )
-from .checks import require_choice, require_count, require_float_tensor
 
 PLACES = ("numerator", "both", "inputs")
 
@@ -95,7 +95,8 @@ def linear_attention(
     any ``mask``: with either of them all pairs are weighed, in quadratic time.
 
     Args:
-        q, k, v, encoding, positions, mask, causal: as in :func:`rope_lib.attention.attention`.
+        q, k, v, encoding, positions, mask, causal: as in
+            :func:`rope_lib.course.attention.attention`.
         features: maps ``(..., seq, head_dim)`` to ``(..., seq, any number)``, all of it above 0;
             :func:`elu_plus_one`, or :class:`FavorFeatures`. An encoding that turns features must
             fit their number.
@@ -109,7 +110,8 @@ def linear_attention(
         Tensor ``(..., heads, seq_q, head_dim)``; a query that may look nowhere gets 0.
 
     Raises:
-        TypeError, ValueError: an unknown ``place``, or as in :func:`rope_lib.attention.attention`.
+        TypeError, ValueError: an unknown ``place``, or as in
+            :func:`rope_lib.course.attention.attention`.
 
     Source: Katharopoulos et al. (arXiv 2006.16236), section 3; the rotated numerator is equation
     19 of RoFormer (arXiv 2104.09864).

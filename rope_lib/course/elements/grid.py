@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..frequencies import inverse_frequencies
+from ...frequencies import inverse_frequencies
 from .figure import MovingFigure, fill, fixed, require_known, require_place, require_words, svg
 
 WORDS = {

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from .checks import (
+from ..checks import (
     FLOATS,
     require_a_position_each,
     require_count,
@@ -22,8 +22,8 @@ from .checks import (
     require_same_device,
     seen_any,
 )
-from .frequencies import float64_device, inverse_frequencies
-from .rotation import rotation_tables
+from ..frequencies import float64_device, inverse_frequencies
+from ..functional import rotation_tables
 
 
 class Encoding(nn.Module):
@@ -104,7 +104,7 @@ class Sinusoidal(_Label):
         """The labels, ``(*positions.shape, width)``; any finite positions.
 
         Raises:
-            TypeError, ValueError: as in :func:`rope_lib.rotation.rotation_tables`.
+            TypeError, ValueError: as in :func:`rope_lib.functional.rotation_tables`.
         """
         require_positions("positions", positions)
         device = float64_device(positions.device)

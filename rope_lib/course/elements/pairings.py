@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ..frequencies import inverse_frequencies
-from ..layout import to_half
-from ..rotation import rotate, rotation_tables
+from ...frequencies import inverse_frequencies
+from ...functional import rotate, rotation_tables
+from ...layout import to_half
 from .figure import (
     MovingFigure,
     fill,

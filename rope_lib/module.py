@@ -19,11 +19,11 @@ from .checks import (
     require_tensor,
     seen_any,
 )
-from .config import read_config
 from .frequencies import float64_device, inverse_frequencies
+from .functional import EXACT, Precision, rotate, rotation_tables
 from .kernels import BACKENDS, rotate_qk
 from .layout import to_half, to_interleaved
-from .rotation import EXACT, Precision, rotate, rotation_tables
+from .models.reader import read_config
 from .scaling import Scaling
 
 
@@ -175,8 +175,8 @@ class RotaryEmbedding(nn.Module):
         With ``axes``, the dimension of the axes is gone from the result.
 
         Raises:
-            TypeError, ValueError: as in :func:`rope_lib.rotation.rotation_tables`; positions below
-                0, in a model a mistake, unless ``signed``. (To turn back, use
+            TypeError, ValueError: as in :func:`rope_lib.functional.rotation_tables`; positions
+                below 0, in a model a mistake, unless ``signed``. (To turn back, use
                 ``rotate(..., inverse=True)``.)
         """
         self._require_positions(positions)

@@ -7,7 +7,7 @@ pairs of ``q_i conj(k_i) e^(i (m-n) theta_i)``.
 
 import torch
 
-from .checks import (
+from ..checks import (
     PAIRINGS,
     require_broadcast,
     require_choice,
@@ -20,9 +20,9 @@ from .checks import (
     require_real,
     require_same_device,
 )
-from .frequencies import inverse_frequencies
-from .layout import to_half
-from .rotation import rotate, rotation_tables
+from ..frequencies import inverse_frequencies
+from ..functional import rotate, rotation_tables
+from ..layout import to_half
 
 
 def partial_sums(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:

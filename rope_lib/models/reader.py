@@ -1,24 +1,25 @@
 """Reading the rotation out of a model's configuration: what its rope parameters mean.
 
-:mod:`rope_lib.parameters` has brought them together; here they become the arguments of a
-:class:`rope_lib.rotary.RotaryEmbedding`, with what :mod:`rope_lib.families` knows of the model.
+:mod:`rope_lib.models.schema` has brought them together; here they become the arguments of a
+:class:`rope_lib.module.RotaryEmbedding`, with what :mod:`rope_lib.models.conventions` knows of the
+model.
 """
 
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import axes, scaling
-from .checks import (
+from .. import axes, scaling
+from ..checks import (
     require_count,
     require_even,
     require_fraction,
     require_instance,
     require_positive,
 )
-from .families import MODELS, Model
-from .parameters import ORIGINAL_LENGTH, OUTSIDE, Parameters, collect, config_of_text, without_nulls
-from .rotation import EXACT
+from ..functional import EXACT
+from .conventions import MODELS, Model
+from .schema import ORIGINAL_LENGTH, OUTSIDE, Parameters, collect, config_of_text, without_nulls
 
 # Keys of rope parameters: allowed with any type, and with each type (needed ones first).
 _ALWAYS = {"rope_type", "rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved",
@@ -39,9 +40,9 @@ _TYPES = {
 
 
 def read_config(config: Any, *, layer_type: str | None = None, shipped: bool = False) -> dict:
-    """The arguments of :class:`rope_lib.rotary.RotaryEmbedding` that a configuration describes.
+    """The arguments of :class:`rope_lib.module.RotaryEmbedding` that a configuration describes.
 
-    Args, Raises: as in :meth:`rope_lib.rotary.RotaryEmbedding.from_config`.
+    Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`.
     """
     require_instance("shipped", shipped, bool)
     config = config_of_text(config)

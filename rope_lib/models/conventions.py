@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .rotation import Precision
+from ..functional import Precision
 
 # Where shipped code rounds: angles in float32, then tables and arithmetic ...
 _AS_INPUT = Precision(torch.float32, wide_tables=False, wide_arithmetic=False)
@@ -27,7 +27,7 @@ class Family:
     Args:
         name: after its best known model.
         pairing, rotated, clockwise, output_pairing, signed: as in
-            :class:`rope_lib.rotary.RotaryEmbedding`.
+            :class:`rope_lib.module.RotaryEmbedding`.
         axes: how pairs are shared out where positions have several axes, by a name of
             :data:`rope_lib.axes.SHARED_OUT`.
         shipped: where the released code rounds; None where that is not reproduced.

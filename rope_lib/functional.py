@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from .arithmetic import define, turn, turn_, wide
 from .checks import (
     FLOATS,
     PAIRINGS,
@@ -26,7 +27,6 @@ from .checks import (
     seen_any,
 )
 from .frequencies import float64_device
-from .turning import define, turn, turn_, wide
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def define(
     """``(a cos - b sin, a sin + b cos)`` for each pair of ``x``, computed in the dtype ``work``.
 
     Plain operations, which compilers and transformations see through. The arguments fit each other
-    already: :func:`rope_lib.rotation.rotate` looks at them.
+    already: :func:`rope_lib.functional.rotate` looks at them.
     """
     first, second = split(_in(work, x), pairing)
     cos, sin = _in(work, cos), _in(work, sin)

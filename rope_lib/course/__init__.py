@@ -1,0 +1,1 @@
+"""What only the chapters of the book use: attention and its rivals, data, figures, exercises."""

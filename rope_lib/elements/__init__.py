@@ -1,1 +1,0 @@
-"""The figures that move, one module and one script each; ``rope_lib.interactive`` offers them."""
