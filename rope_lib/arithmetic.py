@@ -38,7 +38,7 @@ def turn(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
 ) -> torch.Tensor:
     """:func:`define`, in fewer passes where that is possible."""
-    if not _is_plain(x, cos, sin):
+    if not _can_use_memory(x, cos, sin):
         return define(x, cos, sin, pairing, work)
     if x.requires_grad and torch.is_grad_enabled():
         return _Turn.apply(x, cos, sin, pairing, work)
@@ -73,8 +73,7 @@ def turn_few_pairs(q: Any, k: Any, cos: Any, sin: Any) -> tuple[torch.Tensor, to
         and k.is_cpu
         and cos.is_cpu
         and sin.is_cpu
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and is_plain(q, k, cos, sin)
     ):
         return None
     if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, cos, sin)):
@@ -82,7 +81,7 @@ def turn_few_pairs(q: Any, k: Any, cos: Any, sin: Any) -> tuple[torch.Tensor, to
     turns = torch.complex(cos, sin)
     try:
         return tuple((x.view(turns.dtype) * turns).view(q.dtype) for x in (q, k))
-    except RuntimeError:  # an odd stride or offset, or one that vmap or a derivative has wrapped
+    except RuntimeError:  # an odd stride or offset
         return None
 
 
@@ -95,7 +94,7 @@ def turn_(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, work: torch.dtype
 ) -> None:
     """:func:`turn`, with the result in the memory of ``x``."""
-    if not _is_plain(x, cos, sin) or (x.requires_grad and torch.is_grad_enabled()):
+    if not _can_use_memory(x, cos, sin) or (x.requires_grad and torch.is_grad_enabled()):
         x.copy_(define(x, cos, sin, pairing, work))
         return
     cos, sin = _in(work, cos), _in(work, sin)
@@ -134,19 +133,19 @@ def join(parts: list[torch.Tensor], pairing: str) -> torch.Tensor:
     return torch.cat(parts, dim=-1)
 
 
-def _is_plain(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> bool:
-    """Whether the memory of ``x`` can be worked on: nothing traces, transforms or fakes it."""
-    return (
-        not torch.compiler.is_compiling()
-        and x.is_cpu
-        and not (cos.requires_grad or sin.requires_grad)
-        and is_bare(x)
-        and not torch.jit.is_tracing()
-    )
+def is_plain(*tensors: torch.Tensor) -> bool:
+    """The one question of every fast way: is each of these tensors its memory and nothing else?
+
+    No subclass; no wrapper, as vmap and derivatives put around their arguments; no tangent of a
+    forward derivative; and no compiler or tracer that watches. One argument that is not plain is
+    enough to take the definition, which all of them see through.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return all(map(_is_bare, tensors))
 
 
-def is_bare(x: torch.Tensor) -> bool:
-    """Whether ``x`` is its memory and nothing else: no subclass, no wrapper, no tangent."""
+def _is_bare(x: torch.Tensor) -> bool:
     if type(x) not in PLAIN:
         return False
     try:
@@ -154,6 +153,11 @@ def is_bare(x: torch.Tensor) -> bool:
     except RuntimeError:  # vmap or a derivative has wrapped it
         return False
     return torch.autograd.forward_ad.unpack_dual(x).tangent is None
+
+
+def _can_use_memory(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> bool:
+    """Whether the memory of ``x`` can be worked on, with tables that do not learn."""
+    return x.is_cpu and not (cos.requires_grad or sin.requires_grad) and is_plain(x, cos, sin)
 
 
 def _in(dtype: torch.dtype, x: torch.Tensor) -> torch.Tensor:
@@ -188,7 +192,7 @@ def _fill(
     """Turn ``x`` into ``result``, which may be ``x`` itself, in the dtype of the tables."""
     if pairing == "half":
         for block in _blocks(result, x, cos, sin):
-            _turn_halves(*block)
+            _turn_halves(*block, in_place=result is x)
     else:
         for block in _blocks(result, x, torch.complex(cos, sin)):
             _turn_copies(*block)
@@ -203,10 +207,10 @@ def _as_complex(x: torch.Tensor) -> torch.Tensor | None:
 
 
 def _turn_halves(
-    result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    result: torch.Tensor, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, in_place: bool
 ) -> None:
     room = result if result.dtype == cos.dtype else torch.empty(x.shape, dtype=cos.dtype)
-    if room.data_ptr() != x.data_ptr():
+    if room is not result or not in_place:
         room.copy_(x)
     first, second = room.chunk(2, dim=-1)
     across, back = first * sin, second * sin

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..arithmetic import is_bare, turn_, turn_few_pairs, wide
+from ..arithmetic import is_plain, turn_, turn_few_pairs, wide
 from ..arithmetic import turn as turned
 from ..checks import (
     PAIRINGS,
@@ -157,7 +157,8 @@ def way_of(backend, q, k, cos, sin, positions):
         return in_torch
     if torch.compiler.is_compiling() or _is_traced(q):
         return registered
-    return _launched if is_bare(q) and is_bare(k) else in_torch
+    watched = (q, k, cos, sin) if positions is None else (q, k, cos, sin, positions)
+    return _launched if is_plain(*watched) else in_torch
 
 
 def _is_traced(x: torch.Tensor) -> bool:
@@ -266,7 +267,7 @@ def _require_writable(*tensors: torch.Tensor) -> None:
                 )
         if any(s == 0 and size > 1 for s, size in zip(x.stride(), x.shape, strict=True)):
             raise RuntimeError(f"{name} is expanded: its rows are a single memory location")
-    if is_bare(q) and is_bare(k) and q.numel() and k.numel() and _overlap(q, k):
+    if is_plain(q, k) and q.numel() and k.numel() and _overlap(q, k):
         raise ValueError("q and k share memory, and would be turned twice; turn copies")
 
 
