@@ -43,11 +43,11 @@ def turn(
     if x.requires_grad and torch.is_grad_enabled():
         return _Turn.apply(x, cos, sin, pairing, work)
     if x.numel() <= FEW:
-        return _turn_few(x, cos, sin, pairing, work)
+        return in_order_of(x, _turn_few(x, cos, sin, pairing, work))
     cos, sin = _in(work, cos), _in(work, sin)
     pairs = _as_complex(x) if pairing == "interleaved" and x.dtype == work else None
     if pairs is not None:
-        return (pairs * torch.complex(cos, sin)).view(work)
+        return in_order_of(x, (pairs * torch.complex(cos, sin)).view(work))
     result = torch.empty_like(x)
     _fill(result, x, cos, sin, pairing)
     return result
@@ -80,7 +80,7 @@ def turn_few_pairs(q: Any, k: Any, cos: Any, sin: Any) -> tuple[torch.Tensor, to
         return None
     turns = torch.complex(cos, sin)
     try:
-        return tuple((x.view(turns.dtype) * turns).view(q.dtype) for x in (q, k))
+        return tuple(in_order_of(x, (x.view(turns.dtype) * turns).view(q.dtype)) for x in (q, k))
     except RuntimeError:  # an odd stride or offset
         return None
 
@@ -158,6 +158,14 @@ def _is_bare(x: torch.Tensor) -> bool:
 def _can_use_memory(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> bool:
     """Whether the memory of ``x`` can be worked on, with tables that do not learn."""
     return x.is_cpu and not (cos.requires_grad or sin.requires_grad) and is_plain(x, cos, sin)
+
+
+def in_order_of(x: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
+    """``result`` in memory as ``torch.empty_like(x)`` is, whatever way it was made."""
+    if x.is_contiguous() or result.stride() == x.stride() or not is_plain(x, result):
+        return result
+    ordered = torch.empty_like(x)
+    return result if ordered.stride() == result.stride() else ordered.copy_(result)
 
 
 def _in(dtype: torch.dtype, x: torch.Tensor) -> torch.Tensor:

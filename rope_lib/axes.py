@@ -5,8 +5,8 @@ are then shared out among the axes. An :class:`Axes` says for every pair which a
 with which frequency of the ladder.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .checks import require_count, require_even, require_instance
 
@@ -72,7 +72,7 @@ def sections(sizes: Sequence[int], *, interleaved: bool = False) -> Axes:
 
     Source: Qwen2-VL (arXiv 2409.12191), section 2.1; Qwen3-VL's release for the interleaved form.
     """
-    _require_sizes(sizes)
+    require_sizes(sizes)
     require_instance("interleaved", interleaved, bool)
     pairs, count = sum(sizes), len(sizes)
     axis = [number for number, size in enumerate(sizes) for _ in range(size)]
@@ -98,7 +98,7 @@ def axial(rotary_dim: int, count: int = 2, *, blocks: bool = False) -> Axes:
     Source: the vision towers of Qwen2-VL and DINOv3 (``blocks=False``), ChatGLM-6B and Gemma 4's
     vision tower (``blocks=True``).
     """
-    pairs = _share(rotary_dim, count)
+    pairs = pairs_of_each(rotary_dim, count)
     require_instance("blocks", blocks, bool)
     axis = tuple(number for number in range(count) for _ in range(pairs))
     return Axes(axis, tuple(range(pairs)) * count, 2 * pairs, blocks=count if blocks else 1)
@@ -109,20 +109,20 @@ def alternating(rotary_dim: int, count: int = 2) -> Axes:
 
     Source: Pixtral's vision tower.
     """
-    pairs = _share(rotary_dim, count)
+    pairs = pairs_of_each(rotary_dim, count)
     axis = tuple(number for number in range(count) for _ in range(pairs))
     step = tuple(count * pair + number for number in range(count) for pair in range(pairs))
     return Axes(axis, step, rotary_dim)
 
 
-def _require_sizes(sizes: Sequence[int]) -> None:
+def require_sizes(sizes: Sequence[int]) -> None:
     for size in require_instance("sizes", sizes, list | tuple):
         require_count("sizes", size)
     if not sizes:
         raise ValueError("sizes must hold one number an axis, got none")
 
 
-def _share(rotary_dim: int, count: int) -> int:
+def pairs_of_each(rotary_dim: int, count: int) -> int:
     """Pairs for each axis."""
     require_even("rotary_dim", rotary_dim)
     pairs, rest = divmod(rotary_dim, 2 * require_count("count", count))
@@ -131,44 +131,3 @@ def _share(rotary_dim: int, count: int) -> int:
             f"rotary_dim must be a multiple of 2 * count = {2 * count}, got {rotary_dim}"
         )
     return pairs
-
-
-def _columns_first(rotary_dim: int) -> Axes:
-    shared = axial(rotary_dim)
-    return replace(shared, axis=tuple(1 - axis for axis in shared.axis))
-
-
-def _alternating_ladders(rotary_dim: int) -> Axes:
-    """Column, row, column, row ..., each with a ladder of its own (Kimi)."""
-    pairs = 2 * _share(rotary_dim, 2)
-    return Axes(tuple(1 - j % 2 for j in range(pairs)), tuple(j // 2 for j in range(pairs)), pairs)
-
-
-def _alternating_in_place(rotary_dim: int) -> Axes:
-    """Row, column, row, column ... down one ladder (NeoMME)."""
-    pairs = 2 * _share(rotary_dim, 2)
-    return Axes(tuple(j % 2 for j in range(pairs)), tuple(range(pairs)), rotary_dim)
-
-
-def _rows_and_columns_then_time(sizes: Sequence[int]) -> Axes:
-    """ERNIE 4.5: rows and columns take turns on the fast pairs, time gets the slow ones."""
-    _require_sizes(sizes)
-    rows, columns, time = sizes
-    axis = (1, 2) * rows + (0,) * time
-    if rows != columns:
-        raise ValueError(f"sizes must give rows and columns equally many pairs, got {tuple(sizes)}")
-    return Axes(axis, tuple(range(len(axis))), 2 * len(axis))
-
-
-#: By the names that families use. Models that have sections give their sizes, others rotary_dim.
-SHARED_OUT: dict[str, Callable[..., Axes]] = {
-    "axial": axial,
-    "axial, columns first": _columns_first,
-    "alternating": alternating,
-    "alternating ladders": _alternating_ladders,
-    "alternating in place": _alternating_in_place,
-    "blocks": lambda rotary_dim: axial(rotary_dim, blocks=True),
-    "sections": sections,
-    "interleaved sections": lambda sizes: sections(sizes, interleaved=True),
-    "rows and columns, then time": _rows_and_columns_then_time,
-}

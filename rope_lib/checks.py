@@ -12,6 +12,30 @@ import torch
 
 PAIRINGS = ("interleaved", "half")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LAYOUTS = ("bhsd", "bshd", "thd", "sbhd")
+# What other libraries call the pairings, and their arguments.
+ELSEWHERE = {"neox": "half", "rotate_half": "half", "split": "half", "non-interleaved": "half",
+             "gptj": "interleaved", "gpt-j": "interleaved", "rotate_every_two": "interleaved",
+             "complex": "interleaved", "meta": "interleaved"}  # fmt: skip
+FOREIGN = {
+    "dim": "head_dim, or rotary_dim for a part of it",
+    "rotary_percent": "rotary_dim",
+    "rotary_pct": "rotary_dim",
+    "partial_rotary_factor": "rotary_dim",
+    "theta": "base",
+    "rope_theta": "base",
+    "freqs_base": "base",
+    "interleaved": "pairing='interleaved', or 'half' where it is False",
+    "interleave": "pairing='interleaved', or 'half' where it is False",
+    "is_neox_style": "pairing='half', or 'interleaved' where it is False",
+    "is_neox": "pairing='half', or 'interleaved' where it is False",
+    "position_ids": "positions",
+    "offset": "positions, which takes an integer",
+    "rope_scaling": "scaling, or RotaryEmbedding.from_config for a model's own",
+    "unsqueeze_dim": "layout",
+    "max_position_embeddings": "nothing: tables are made for the positions that are asked for",
+    "max_seq_len": "nothing: tables are made for the positions that are asked for",
+}
 WIDE_FLOATS = (torch.float32, torch.float64)
 # What can tell one token from the next: floats of 16 bits and fewer cannot.
 POSITIONS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16,
@@ -93,8 +117,18 @@ def require_choice(name: str, value: str, choices: tuple) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
         allowed = " or ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        other = ELSEWHERE.get(value) if isinstance(value, str) else None
+        hint = f" (called {other!r} here)" if other in choices else ""
+        raise ValueError(f"{name} must be {allowed}, got {value!r}{hint}")
     return value
+
+
+def refuse_foreign(function: str, given: dict) -> None:
+    """Raise a ``TypeError`` for arguments that other libraries have, naming ours."""
+    for name, value in given.items():
+        ours = FOREIGN.get(name)
+        advice = f"; here that is {ours}" if ours else ""
+        raise TypeError(f"{function} has no argument {name!r} (got {value!r}){advice}")
 
 
 def require_instance(name: str, value: Any, kind: type) -> Any:
@@ -170,11 +204,14 @@ def require_broadcast(
 def fits_rows(positions: tuple, rows: tuple) -> bool:
     """Whether positions of one shape fit rows of another, with no guess which dimension is meant.
 
-    One position fits all rows, and one for each place in the sequence fits; otherwise each
-    dimension of ``rows`` must be there, with size 1 or its own.
+    One position fits all rows; one for each place in the sequence fits, and so does one for each
+    place in each of a batch, ``(batch, seq)``, where rows are ``(batch, heads, seq)``. Otherwise
+    each dimension of ``rows`` must be there, with size 1 or its own.
     """
     if len(positions) < 2:
         return len(positions) == 0 or positions == rows[-1:]
+    if len(positions) == 2 and len(rows) == 3:
+        positions = (positions[0], 1, positions[1])
     return (
         len(positions) == len(rows)
         and positions[-1] == rows[-1]
@@ -187,9 +224,8 @@ def require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor)
     require_same_device("positions", positions, name, x)
     if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
         raise ValueError(
-            f"positions must have shape ({x.shape[-2]},), or {x.ndim - 1} dimensions, such as "
-            f"(batch, 1, seq) by positions[:, None, :], to fit {name} of shape {tuple(x.shape)}; "
-            f"got {tuple(positions.shape)}"
+            f"positions must have shape ({x.shape[-2]},), (batch, {x.shape[-2]}) or {x.ndim - 1} "
+            f"dimensions to fit {name} of shape {tuple(x.shape)}; got {tuple(positions.shape)}"
         )
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
-from .arithmetic import define, turn, turn_, wide
+from .arithmetic import define, in_order_of, turn, turn_, wide
 from .checks import (
     FLOATS,
+    LAYOUTS,
     PAIRINGS,
     WIDE_FLOATS,
     fits_rows,
+    refuse_foreign,
     require_choice,
     require_dtype,
     require_finite,
@@ -109,8 +111,11 @@ def rotate(
     sin: torch.Tensor,
     *,
     pairing: str,
+    rotated: str | None = None,
     inverse: bool = False,
+    layout: str = "bhsd",
     precision: Precision = EXACT,
+    **foreign: Any,
 ) -> torch.Tensor:
     """Turn each pair of the last dimension counter-clockwise by its angle.
 
@@ -118,34 +123,47 @@ def rotate(
     product of two turned vectors depends on the difference of their positions only.
 
     Args:
-        x: ``(..., seq, head_dim)``, floating point.
+        x: ``(..., seq, head_dim)``, floating point; in another order with ``layout``.
         cos, sin: from :func:`rotation_tables`: ``(pairs,)`` turns every row alike, ``(seq, pairs)``
-            row by row; otherwise as many dimensions as ``x``, broadcast against it. ``pairs`` is
-            ``head_dim / 2``.
+            row by row, ``(batch, seq, pairs)`` those of each sequence where ``x`` has four
+            dimensions; otherwise as many dimensions as ``x`` and in its order, broadcast against
+            it. ``pairs`` is ``head_dim / 2``, or fewer with ``rotated``.
         pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
+        rotated: where the tables have fewer pairs than ``x``: whether they turn the ``"first"`` or
+            the ``"last"`` of its numbers. The others pass through.
         inverse: turn clockwise instead.
+        layout: ``"bhsd"`` (batch, heads, seq, head_dim; any dimensions may come before the last
+            two), ``"bshd"``, ``"sbhd"``, or ``"thd"`` (tokens, heads, head_dim). Said, since heads
+            that are taken for tokens turn without an error where there are equally many.
         precision: where to round. With another than the default, every step is that of the formula
             above; with the default, a processor may also fuse a product with a sum.
 
     Returns:
-        A new tensor with the shape and dtype of ``x``.
+        A new tensor with the shape and dtype of ``x``, in memory as ``torch.empty_like(x)`` is.
 
     Raises:
-        TypeError: ``x`` or a table is not a floating-point tensor.
-        ValueError: shapes or devices that do not fit, an unknown pairing.
+        TypeError: ``x`` or a table is not a floating-point tensor; an argument of other libraries.
+        ValueError: shapes or devices that do not fit, an unknown pairing or layout.
 
     Source: RoFormer (arXiv 2104.09864), equation 34.
     """
-    require_fitting(x, cos, sin, pairing)
+    refuse_foreign("rotate", foreign)
+    view, cos, sin = heads_first("x", x, layout, cos, sin)
+    require_fitting(view, cos, sin, pairing, rotated)
     sin = -sin if inverse else sin
-    if precision is EXACT or precision == EXACT:
-        return turn(x, cos, sin, pairing, wide(x, cos))
-    work = torch.promote_types(x.dtype, cos.dtype)
-    return define(x, cos, sin, pairing, wide(x, cos) if precision.wide_arithmetic else work)
+    return heads_back(turn_part(view, cos, sin, pairing, rotated, precision), layout)
 
 
 def rotate_(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str, inverse: bool = False
+    x: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    *,
+    pairing: str,
+    rotated: str | None = None,
+    inverse: bool = False,
+    layout: str = "bhsd",
+    **foreign: Any,
 ) -> torch.Tensor:
     """Turn ``x`` in place: :func:`rotate`, without room for a second ``x``.
 
@@ -156,7 +174,7 @@ def rotate_(
     Args:
         x: ``(..., seq, head_dim)``, overwritten. With a ``RuntimeError``, PyTorch refuses a leaf
             that requires a gradient, and an expanded tensor, whose rows are one row in memory.
-        cos, sin, pairing, inverse: as in :func:`rotate`.
+        cos, sin, pairing, rotated, inverse, layout: as in :func:`rotate`.
 
     Returns:
         ``x`` itself.
@@ -164,9 +182,87 @@ def rotate_(
     Raises:
         TypeError, ValueError: as in :func:`rotate`; ``x`` is then untouched.
     """
-    require_fitting(x, cos, sin, pairing)
-    turn_(x, cos, -sin if inverse else sin, pairing, wide(x, cos))
+    refuse_foreign("rotate_", foreign)
+    view, cos, sin = heads_first("x", x, layout, cos, sin)
+    require_fitting(view, cos, sin, pairing, rotated)
+    turn_part_(view, cos, -sin if inverse else sin, pairing, rotated)
     return x
+
+
+def turn_part(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str,
+    rotated: str | None = None, precision: Precision = EXACT,
+) -> torch.Tensor:  # fmt: skip
+    """:func:`rotate` of what fits already, ``(..., seq, head_dim)``."""
+    cos, sin = for_heads(cos, x), for_heads(sin, x)
+    start, width = _start(x, cos, rotated), 2 * cos.shape[-1]
+    part = x if width == x.shape[-1] else x[..., start : start + width]
+    if precision is EXACT or precision == EXACT:
+        turned = turn(part, cos, sin, pairing, wide(x, cos))
+    else:
+        work = torch.promote_types(x.dtype, cos.dtype)
+        work = wide(x, cos) if precision.wide_arithmetic else work
+        turned = define(part, cos, sin, pairing, work)
+    if part is not x:
+        turned = torch.cat((x[..., :start], turned, x[..., start + width :]), dim=-1)
+        turned = in_order_of(x, turned)
+    return turned
+
+
+def turn_part_(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, rotated: str | None = None
+) -> None:
+    """:func:`rotate_` of what fits already."""
+    cos, sin = for_heads(cos, x), for_heads(sin, x)
+    start, width = _start(x, cos, rotated), 2 * cos.shape[-1]
+    part = x if width == x.shape[-1] else x[..., start : start + width]
+    turn_(part, cos, sin, pairing, wide(x, cos))
+
+
+def _start(x: torch.Tensor, cos: torch.Tensor, rotated: str | None) -> int:
+    return x.shape[-1] - 2 * cos.shape[-1] if rotated == "last" else 0
+
+
+def for_heads(table: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``(batch, seq, pairs)`` with a dimension for the heads of ``x``, the same for all."""
+    return table.unsqueeze(1) if table.ndim == 3 and x.ndim == 4 else table
+
+
+# ---------------------------------------------------------------- the order of the dimensions
+
+
+def heads_first(
+    name: str, x: torch.Tensor, layout: str, *tables: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Views of ``x``, called ``name``, and of tables as deep as it, as ``(..., seq, head_dim)``.
+
+    Raises:
+        TypeError, ValueError: not a tensor, an unknown layout, too many or too few dimensions.
+    """
+    if layout == "bhsd":
+        return (x, *tables)
+    require_choice("layout", layout, LAYOUTS)
+    if require_tensor(name, x).ndim != len(layout):
+        raise ValueError(
+            f"{name} must have {len(layout)} dimensions for layout {layout!r}, "
+            f"got shape {tuple(x.shape)}"
+        )
+    order = _ORDERS[layout]
+    deep = (isinstance(each, torch.Tensor) and each.ndim == x.ndim for each in (x, *tables))
+    pairs = zip((x, *tables), deep, strict=True)
+    return tuple(each.permute(order) if is_deep else each for each, is_deep in pairs)
+
+
+def heads_back(x: torch.Tensor, layout: str) -> torch.Tensor:
+    """Undo :func:`heads_first`."""
+    if layout == "bhsd":
+        return x
+    order = _ORDERS[layout]
+    return x.permute([order.index(place) for place in range(len(order))])
+
+
+# For each layout, where the dimensions of (..., heads, seq, head_dim) stand in it.
+_ORDERS = {"bshd": (0, 2, 1, 3), "thd": (1, 0, 2), "sbhd": (1, 2, 0, 3)}
 
 
 def _require_tabulable(
@@ -218,10 +314,13 @@ def fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
 
 
 def require_fitting(
-    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str, name: str = "x"
-) -> None:
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str,
+    rotated: str | None = None, name: str = "x",
+) -> None:  # fmt: skip
     """Raise unless tables of half width fit the rows and pairs of ``x``, called ``name``."""
     require_choice("pairing", pairing, PAIRINGS)
+    if rotated is not None:
+        require_choice("rotated", rotated, ("first", "last"))
     if fits_at_a_glance(x, cos, sin):
         return
     require_float_tensor(name, x)
@@ -234,14 +333,22 @@ def require_fitting(
         )
     require_same_device("cos", cos, name, x)
     require_same_device("sin", sin, name, x)
-    if 2 * cos.shape[-1] != x.shape[-1]:
-        raise ValueError(
-            f"cos and sin must hold one number for each pair, {x.shape[-1]} / 2 for {name} of "
-            f"shape {tuple(x.shape)}; got {tuple(cos.shape)}"
-        )
+    _require_pairs(x, cos, rotated, name)
     if not fits_rows(tuple(cos.shape[:-1]), tuple(x.shape[:-1])):
         raise ValueError(
             f"cos and sin of shape {tuple(cos.shape)} do not fit {name} of shape {tuple(x.shape)}: "
-            f"allowed are (pairs,), (seq, pairs), or as many dimensions as {name} with size 1 or "
-            "its own before the sequence, such as (batch, 1, seq, pairs)"
+            "allowed are (pairs,), (seq, pairs), (batch, seq, pairs), or as many dimensions as "
+            f"{name} with size 1 or its own before the sequence"
         )
+
+
+def _require_pairs(x: torch.Tensor, cos: torch.Tensor, rotated: str | None, name: str) -> None:
+    """Raise unless a table has one number for each pair, or for some where a part is turned."""
+    width, needed = x.shape[-1], 2 * cos.shape[-1]
+    if needed == width or (rotated is not None and needed < width):
+        return
+    hint = "; to turn a part of it, say rotated='first' or 'last'" if needed < width else ""
+    raise ValueError(
+        f"cos and sin must hold one number for each pair, {width} / 2 for {name} of shape "
+        f"{tuple(x.shape)}{hint}; got {tuple(cos.shape)}"
+    )

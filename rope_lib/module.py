@@ -1,6 +1,8 @@
 """RoPE as a module that a model holds."""
 
 import copy
+import functools
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -8,7 +10,9 @@ from torch import nn
 
 from .axes import Axes
 from .checks import (
+    LAYOUTS,
     PAIRINGS,
+    refuse_foreign,
     require_a_position_each,
     require_choice,
     require_count,
@@ -20,10 +24,19 @@ from .checks import (
     seen_any,
 )
 from .frequencies import float64_device, inverse_frequencies
-from .functional import EXACT, Precision, rotate, rotation_tables
+from .functional import (
+    EXACT,
+    Precision,
+    for_heads,
+    heads_back,
+    heads_first,
+    rotate,
+    rotation_tables,
+)
 from .kernels import BACKENDS, rotate_qk
 from .layout import to_half, to_interleaved
 from .models.reader import read_config
+from .positions import sequence_positions
 from .scaling import Scaling
 
 
@@ -45,18 +58,20 @@ class RotaryEmbedding(nn.Module):
         output_pairing: order of the turned numbers, where it is not that of the input.
         precision: where to round; the default rounds once.
         signed: allow negative positions, in a text a mistake.
+        layout: the order of the dimensions of queries and keys: ``"bhsd"`` (batch, heads, seq,
+            head_dim), ``"bshd"``, ``"sbhd"`` or ``"thd"``; see :func:`rope_lib.functional.rotate`.
         backend: see :func:`rope_lib.kernels.rotate_qk`; None chooses by device.
 
     Raises:
         TypeError, ValueError: an odd or too large width, a base that is not above 0, an unknown
-            pairing, axes that share out another number of pairs.
+            pairing, axes that share out another number of pairs; an argument of other libraries.
     """
 
     def __init__(
         self,
-        head_dim: int,
+        head_dim: int | None = None,
         *,
-        pairing: str,
+        pairing: str | None = None,
         base: float = 10_000.0,
         rotary_dim: int | None = None,
         rotated: str = "first",
@@ -66,9 +81,14 @@ class RotaryEmbedding(nn.Module):
         output_pairing: str | None = None,
         precision: Precision = EXACT,
         signed: bool = False,
+        layout: str = "bhsd",
         backend: str | None = None,
+        **foreign: Any,
     ):
         super().__init__()
+        refuse_foreign("RotaryEmbedding", foreign)
+        if head_dim is None or pairing is None:
+            raise TypeError("RotaryEmbedding needs head_dim, and pairing='interleaved' or 'half'")
         self.rotary_dim = require_rotary_dim(head_dim, rotary_dim)
         self.head_dim = int(head_dim)
         self.base = require_positive("base", base)
@@ -81,6 +101,7 @@ class RotaryEmbedding(nn.Module):
         self.precision = require_instance("precision", precision, Precision)
         self.clockwise = require_instance("clockwise", clockwise, bool)
         self.signed = require_instance("signed", signed, bool)
+        self.layout = require_choice("layout", layout, LAYOUTS)
         self.backend = require_choice("backend", backend, BACKENDS)
         self.length: int | None = None  # of the longest text, where for_length has given it
         if axes is not None and 2 * len(axes.axis) != self.rotary_dim:
@@ -110,37 +131,59 @@ class RotaryEmbedding(nn.Module):
         return cls(**read_config(config, layer_type=layer_type, shipped=shipped))
 
     def forward(
-        self, q: torch.Tensor, k: torch.Tensor, positions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        q: torch.Tensor | None,
+        k: torch.Tensor | None,
+        positions: torch.Tensor | int,
+        key_positions: torch.Tensor | int | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Rotated copies of ``q`` and ``k``.
 
         Args:
-            q: ``(..., q_heads, seq, head_dim)``.
-            k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine.
-            positions: tokens, ``(seq,)``, or as many dimensions as ``q`` without the last, for
-                example ``(batch, 1, seq)``; one number stands for every row. With ``axes``, one
-                such tensor for each axis, stacked in front.
+            q: ``(..., q_heads, seq, head_dim)``, or in the order of ``layout``; None to turn keys
+                alone.
+            k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine, and so is None.
+            positions: tokens, ``(seq,)`` or ``(batch, seq)``; or as many dimensions as
+                ``(batch, heads, seq)``, where one number stands for every row. With ``axes``, one
+                such tensor for each axis, stacked in front. An integer is the position of the
+                first token.
+            key_positions: where keys have positions of their own, those; as ``positions``.
 
         Returns:
-            ``q, k``, new tensors of their own shapes and dtypes.
+            ``q, k``, new tensors of their own shapes and dtypes; None in the place of None.
 
         Raises:
             TypeError, ValueError: widths, lengths or devices that do not fit; negative positions
                 unless ``signed``; a scaling that depends on a length not yet given.
         """
+        if key_positions is not None:
+            turned_q, _ = self.forward(q, None, positions)
+            return turned_q, self.forward(None, k, key_positions)[1]
+        given = [(name, x) for name, x in (("q", q), ("k", k)) if x is not None]
+        if not given:
+            raise TypeError("q or k must be a tensor, got None twice")
+        views = [(name, self._heads_first(name, x)) for name, x in given]
+        if not isinstance(positions, torch.Tensor):
+            positions = self._from_offset(positions, [view for _, view in views])
         self._require_positions(positions)
         rows = positions if self.axes is None else positions[0]
-        for name, x in (("q", q), ("k", k)):
-            self._require_heads(name, x)
-            require_a_position_each(name, x, rows)
-        dtype = torch.promote_types(q.dtype, k.dtype)
+        for name, view in views:
+            require_a_position_each(name, view, rows)
+        dtype = functools.reduce(torch.promote_types, (x.dtype for _, x in given))
         if self.precision.wide_tables:
             dtype = torch.promote_types(dtype, torch.float32)
-        return self.rotate(q, k, *self.tables(positions, dtype=dtype))
+        cos, sin = self.tables(positions, dtype=dtype)
+        if self.layout != "bhsd" and cos.ndim == views[0][1].ndim:
+            cos, sin = heads_back(cos, self.layout), heads_back(sin, self.layout)
+        return self.rotate(q, k, cos, sin)
 
     def rotate(
-        self, q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self,
+        q: torch.Tensor | None,
+        k: torch.Tensor | None,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """:meth:`forward` with ready tables, so that all layers of a model can share them.
 
         Args:
@@ -154,18 +197,20 @@ class RotaryEmbedding(nn.Module):
             TypeError, ValueError: widths, lengths or devices that do not fit.
         """
         for name, x in (("q", q), ("k", k)):
-            self._require_heads(name, x)
+            if x is not None:
+                self._require_heads(name, x)
         if require_float_tensor("cos", cos).shape[-1] != self.rotary_dim // 2:
             raise ValueError(
                 f"cos must hold {self.rotary_dim // 2} numbers for a token, half of rotary_dim, "
                 f"got shape {tuple(cos.shape)}"
             )
         if self._is_usual:
+            whole = self.rotary_dim == self.head_dim
             return rotate_qk(
-                q, k, cos, sin, pairing=self.pairing, rotated=self.rotated,
-                inverse=self.clockwise, backend=self.backend,
+                q, k, cos, sin, pairing=self.pairing, rotated=None if whole else self.rotated,
+                inverse=self.clockwise, layout=self.layout, backend=self.backend,
             )  # fmt: skip
-        return self._rotate(q, cos, sin), self._rotate(k, cos, sin)
+        return tuple(None if x is None else self._rotate(x, cos, sin) for x in (q, k))
 
     def tables(
         self, positions: torch.Tensor, dtype: torch.dtype = torch.float32
@@ -236,10 +281,10 @@ class RotaryEmbedding(nn.Module):
         to = self if to is None else require_instance("to", to, RotaryEmbedding)
         if self._shape() != to._shape():
             raise ValueError(f"to must turn the same pairs, {self._shape()}, got {to._shape()}")
-        self._require_heads("k", k)
+        view = self._heads_first("k", k)
         for rope, positions in ((self, old_positions), (to, new_positions)):
             rope._require_positions(positions)
-            require_a_position_each("k", k, positions if rope.axes is None else positions[0])
+            require_a_position_each("k", view, positions if rope.axes is None else positions[0])
         work = float64_device(k.device)
         old_cos, old_sin = self.tables(old_positions.to(work), torch.float64)
         new_cos, new_sin = to.tables(new_positions.to(work), torch.float64)
@@ -247,7 +292,8 @@ class RotaryEmbedding(nn.Module):
         cos = (new_cos * old_cos + new_sin * old_sin) / grown
         sin = (new_sin * old_cos - new_cos * old_sin) / grown
         wide = torch.promote_types(k.dtype, torch.float32)
-        return self._rotate(k, cos.to(k.device, wide), sin.to(k.device, wide), self.output_pairing)
+        tables = cos.to(k.device, wide), sin.to(k.device, wide)
+        return heads_back(self._rotate_view(view, *tables, self.output_pairing), self.layout)
 
     def _fixed_scaling(self) -> Scaling | None:
         """The scaling, at the length that was given where it depends on one."""
@@ -277,27 +323,49 @@ class RotaryEmbedding(nn.Module):
         same = self.pairing == self.output_pairing
         return blocks == 1 and same and self.precision == EXACT
 
-    def _rotate(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str | None = None
+    def _rotate(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        view, cos, sin = heads_first("x", x, self.layout, cos, sin)
+        return heads_back(self._rotate_view(view, cos, sin, self.pairing), self.layout)
+
+    def _rotate_view(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, pairing: str
     ) -> torch.Tensor:
-        pairing = self.pairing if pairing is None else pairing
+        """What no kernel does: axes in blocks, another order at the end, released rounding."""
         start = self.head_dim - self.rotary_dim if self.rotated == "last" else 0
         end = start + self.rotary_dim
-        part = x[..., start:end]
+        part, cos, sin = x[..., start:end], for_heads(cos, x), for_heads(sin, x)
         if self.axes is not None and self.axes.blocks > 1:
             part, cos, sin = (
                 _in_blocks(each, self.axes.blocks, x.ndim) for each in (part, cos, sin)
             )
         turned = rotate(
-            part, cos, sin, pairing=pairing, inverse=self.clockwise,
-            precision=self.precision,
-        )  # fmt: skip
+            part, cos, sin, pairing=pairing, inverse=self.clockwise, precision=self.precision
+        )
         if pairing != self.output_pairing:
             turned = to_half(turned) if self.output_pairing == "half" else to_interleaved(turned)
         turned = turned.reshape(x[..., start:end].shape)
         if self.rotary_dim == self.head_dim:
             return turned
         return torch.cat((x[..., :start], turned, x[..., end:]), dim=-1)
+
+    def _heads_first(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """A view of heads as ``(..., seq, head_dim)``."""
+        self._require_heads(name, x)
+        return heads_first(name, x, self.layout)[0]
+
+    def _from_offset(self, offset: int, views: list[torch.Tensor]) -> torch.Tensor:
+        """Positions from a first one on."""
+        lengths = {view.shape[-2] for view in views}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"q has {views[0].shape[-2]} tokens and k {views[1].shape[-2]}: an integer for "
+                "positions serves both only where they are equal; give key_positions"
+            )
+        if isinstance(offset, bool) or not isinstance(offset, Integral):
+            kind = type(offset).__name__
+            raise TypeError(f"positions must be a torch.Tensor or an integer, got {kind}")
+        positions = sequence_positions(*lengths, start=offset, device=views[0].device)
+        return positions if self.axes is None else positions.expand(self.axes.count, -1)
 
     def _require_heads(self, name: str, x: torch.Tensor) -> None:
         require_float_tensor(name, x, dims=2)
@@ -336,7 +404,7 @@ class RotaryEmbedding(nn.Module):
         words += [f"rotary_dim={self.rotary_dim}"]
         usual = {"rotated": "first", "scaling": None, "axes": None, "clockwise": False,
                  "output_pairing": self.pairing, "precision": EXACT, "signed": False,
-                 "backend": None, "length": None}  # fmt: skip
+                 "layout": "bhsd", "backend": None, "length": None}  # fmt: skip
         words += [f"{k}={getattr(self, k)!r}" for k, v in usual.items() if getattr(self, k) != v]
         return ", ".join(words)
 

@@ -1,31 +1,24 @@
 """Where each token stands: the numbers that a rotation turns by.
 
-A position is a whole number of tokens, an int64. Tokens in a line need one number each; pictures
-and video need one for each axis, and then the axes come first: ``(axes, seq)``. What a model turns
-is decided elsewhere, so nothing here knows about heads or frequencies.
+A position is a whole number of tokens, an int64, one for each token. Images and video need one for
+each axis, and then the axes come first, ``(axes, seq)``: see :mod:`rope_lib.models.grids`. What a
+model turns is decided elsewhere, so nothing here knows about heads or frequencies.
 
 The next token of a sequence stands one past the largest number that is there, on every axis:
 ``positions.max() + 1``. In a plain sequence that is its length; after pictures it is smaller, and
 the difference from the length is what Qwen's code calls ``rope_delta``.
 """
 
-import math
-from collections.abc import Iterable
 from numbers import Integral
 
 import torch
 
 from .checks import (
-    WIDE_FLOATS,
-    require_choice,
     require_count,
-    require_dtype,
-    require_positive,
     require_tensor,
     seen_any,
 )
 
-Grid = tuple[int, int, int] | tuple[int, int, int, float]
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -47,10 +40,10 @@ def sequence_positions(
         TypeError, ValueError: not integers of 0 or more, a tensor of other than one dimension,
             another ``device`` than that of ``start``.
     """
-    _require_size("length", length)
+    require_size("length", length)
     if not isinstance(start, torch.Tensor):
-        return torch.arange(length, device=device) + _require_size("start", start)
-    _require_integers("start", start)
+        return torch.arange(length, device=device) + require_size("start", start)
+    require_integers("start", start)
     if device is not None and start.device != torch.device(device):
         raise ValueError(f"device must be that of start, {start.device}, got {device}")
     if seen_any(start, lambda numbers: numbers < 0):
@@ -136,174 +129,30 @@ def shard_positions(
     Raises:
         TypeError, ValueError: not integers, or out of these ranges.
     """
-    _require_size("length", length)
+    require_size("length", length)
     require_count("world_size", world_size)
-    if _require_size("rank", rank) >= world_size:
+    if require_size("rank", rank) >= world_size:
         raise ValueError(f"rank must be below world_size = {world_size}, got {rank}")
     share, longer = length // world_size, length % world_size
     first = rank * share + min(rank, longer)
     return sequence_positions(share + (rank < longer), start=first, device=device)
 
 
-def grid_positions(
-    height: int,
-    width: int,
-    *,
-    prefix: int = 0,
-    merge: int = 1,
-    device: torch.device | str | None = None,
-) -> torch.Tensor:
-    """Row and column of every patch of an image, row by row.
-
-    A video whose frames do not look at each other repeats it: ``.repeat(1, frames)``.
-
-    Args:
-        height, width: of the image, in patches.
-        prefix: tokens before the patches (class token, registers). They get 0 and do not turn.
-        merge: vision towers from Qwen2-VL on take the patches by squares of ``merge x merge``,
-            since each square later becomes one token; 1 is plain reading order.
-        device: where the result lives.
-
-    Returns:
-        int64, ``(2, prefix + height * width)``: rows, then columns.
-
-    Raises:
-        TypeError, ValueError: not counts; a side that ``merge`` does not divide.
-    """
-    for name, side in (("height", height), ("width", width)):
-        require_count(name, side)
-        if side % require_count("merge", merge):
-            raise ValueError(f"{name} must be a multiple of merge = {merge}, got {side}")
-    grid = torch.cartesian_prod(
-        torch.arange(height, device=device), torch.arange(width, device=device)
-    )
-    squares = grid.reshape(height // merge, merge, width // merge, merge, 2).transpose(1, 2)
-    return _with_prefix(prefix, squares.reshape(-1, 2).T)
-
-
-def centered_grid(
-    height: int,
-    width: int,
-    *,
-    prefix: int = 0,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str | None = None,
-) -> torch.Tensor:
-    """Patch centres as shares of the image: ``2 pi`` times a number between -1 and 1.
-
-    The ends of an image stand at the same angles whatever its resolution. Positions are negative
-    left of and above the centre, so a module must be told: ``RotaryEmbedding(..., signed=True)``.
-
-    Args:
-        height, width, prefix, device: as in :func:`grid_positions`.
-        dtype: float64, or float32 for the very bits of the shipped models.
-
-    Returns:
-        ``dtype``, ``(2, prefix + height * width)``: rows, then columns.
-
-    Raises:
-        TypeError, ValueError: not counts, another dtype.
-
-    Source: DINOv3 (arXiv 2508.10104); transformers 5.23, ``get_patches_center_coordinates``.
-    """
-    require_dtype("dtype", dtype, WIDE_FLOATS)
-    sides = []
-    for name, side in (("height", height), ("width", width)):
-        steps = torch.arange(0.5, require_count(name, side), dtype=dtype, device=device)
-        sides.append(2 * math.pi * (2.0 * (steps / side) - 1.0))
-    return _with_prefix(prefix, torch.cartesian_prod(*sides).T)
-
-
-def mrope_positions(
-    segments: Iterable[int | Grid],
-    *,
-    start: int = 0,
-    resume: str | None = None,
-    device: torch.device | str | None = None,
-) -> torch.Tensor:
-    """Time, row and column of every token where text, images and videos alternate (M-RoPE).
-
-    Text counts all three axes up together, so for text alone M-RoPE is RoPE. A grid counts each
-    axis from where it begins. Qwen3-VL cuts a video into frames with a time stamp as text before
-    each: give it ``stamp, (1, h, w), stamp, (1, h, w), ...``.
-
-    Args:
-        segments: in order: an integer is that many text tokens, ``(t, h, w)`` is an image
-            (``t = 1``) or a video of ``t`` steps, in tokens *after* merging patches. A fourth
-            number is the time step, in positions: Qwen2.5-VL's ``tokens_per_second *
-            second_per_grid``; times are rounded down, formed in float32 as in the model. It is 1
-            unless given.
-        start: position of the first token. To decode on, ``start=int(positions.max()) + 1``.
-        resume: where a token goes after a video whose times reach past its rows and columns:
-            ``"max"``, past the largest number so far (the paper and Qwen's code), or ``"space"``,
-            past the rows and columns (transformers 5.23). It must be said where they differ.
-        device: where the result lives.
-
-    Returns:
-        int64, ``(3, total)``. In a padded batch, write it where the mask is True:
-        ``ids[:, row, mask[row]] = mrope_positions(...)``.
-
-    Raises:
-        TypeError, ValueError: a segment, ``start`` or ``resume`` that is not as above.
-
-    Source: Qwen2-VL (arXiv 2409.12191), Qwen2.5-VL (arXiv 2502.13923); ``get_rope_index`` of
-        transformers 5.23.
-    """
-    if resume is not None:
-        require_choice("resume", resume, ("max", "space"))
-    pieces = [torch.empty(3, 0, dtype=torch.int64, device=device)]
-    past_space = past_all = _require_size("start", start)
-    for number, segment in enumerate(segments):
-        if resume is None and past_space != past_all:
-            raise ValueError(
-                f"resume must be 'max' or 'space', since a video before segments[{number}] lasts "
-                f"longer than it is wide or high: 'max' goes on at {past_all}, 'space' at "
-                f"{past_space}; got None"
-            )
-        place = past_all if resume == "max" else past_space
-        piece, space, time = _mrope_segment(f"segments[{number}]", segment, device)
-        pieces.append(place + piece)
-        past_space, past_all = place + space, place + max(space, time)
-    return torch.cat(pieces, dim=1)
-
-
-def _mrope_segment(
-    name: str, segment: int | Grid, device: torch.device | str | None
-) -> tuple[torch.Tensor, int, int]:
-    """Positions of one segment from 0 on, ``(3, tokens)``, and how far it reaches: space, time."""
-    if not isinstance(segment, tuple | list):
-        length = _require_size(name, segment)
-        return torch.arange(length, device=device).expand(3, -1), length, length
-    if len(segment) not in (3, 4):
-        raise ValueError(f"{name} must be (t, h, w) or (t, h, w, time step), got {segment!r}")
-    t, h, w = (require_count(name, size) for size in segment[:3])
-    step = require_positive(name, segment[3]) if len(segment) == 4 else 1.0
-    times = (torch.arange(t, dtype=torch.float32, device="cpu") * step).long()  # as models round
-    grid = (times.to(device), torch.arange(h, device=device), torch.arange(w, device=device))
-    return torch.cartesian_prod(*grid).T, max(h, w), int(times[-1]) + 1
-
-
 def _unpack(cu_seqlens: torch.Tensor, total: int | None) -> tuple[torch.Tensor, torch.Tensor]:
     """For each packed token: which sequence it belongs to, and its place in the row."""
-    _require_integers("cu_seqlens", cu_seqlens)
+    require_integers("cu_seqlens", cu_seqlens)
     if seen_any(cu_seqlens[:1], lambda first: first != 0):
         raise ValueError(f"cu_seqlens must start at 0, got {cu_seqlens[0].item()}")
     if seen_any(cu_seqlens, lambda ends: ends[1:] < ends[:-1]):
         raise ValueError(f"cu_seqlens must never fall, got {cu_seqlens.tolist()}")
-    total = int(cu_seqlens[-1]) if total is None else _require_size("total", total)
+    total = int(cu_seqlens[-1]) if total is None else require_size("total", total)
     if seen_any(cu_seqlens[-1:], lambda end: end != total):
         raise ValueError(f"total must be the end of cu_seqlens, {cu_seqlens[-1]}, got {total}")
     row = torch.arange(total, device=cu_seqlens.device)
     return torch.searchsorted(cu_seqlens[1:].long(), row, right=True), row
 
 
-def _with_prefix(prefix: int, positions: torch.Tensor) -> torch.Tensor:
-    """``(2, seq)`` behind ``prefix`` columns of zeros."""
-    nowhere = positions.new_zeros(2, _require_size("prefix", prefix))
-    return torch.cat((nowhere, positions), dim=1)
-
-
-def _require_size(name: str, value: int) -> int:
+def require_size(name: str, value: int) -> int:
     """Return ``value`` if it is an integer of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
@@ -312,7 +161,7 @@ def _require_size(name: str, value: int) -> int:
     return value
 
 
-def _require_integers(name: str, value: torch.Tensor) -> torch.Tensor:
+def require_integers(name: str, value: torch.Tensor) -> torch.Tensor:
     """Return ``value`` if it is a row of one integer or more."""
     if require_tensor(name, value).dtype not in _INTEGERS:
         raise TypeError(f"{name} must hold integers, got {value.dtype}")

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from rope_lib import RotaryEmbedding
-from rope_lib.positions import centered_grid
+from rope_lib.models.grids import centered_grid
 
 SMALL = dict(
     vocab_size=64,

@@ -20,7 +20,7 @@ from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-from rope_lib.positions import centered_grid
+from rope_lib.models.grids import centered_grid
 
 transformers.logging.set_verbosity_error()  # it warns of each key that one scaling does not know
 

@@ -19,8 +19,12 @@ CORE = sorted(path for path in FOLDER.glob("*.py"))
 TOP = {"rope_lib.module", "rope_lib.__init__"}  # they join the rotation with its wings
 # What the files of each wing may import besides their own: the core without its top, or all of it.
 WINGS = {"models": "core", "kernels": "core", "course": "all"}
-DEPENDENCIES = {"core": {"torch"}, "models": {"torch"}, "kernels": {"torch", "triton"},
-                "course": {"torch", "numpy", "matplotlib", "matplotlib_inline", "IPython"}}  # fmt: skip
+DEPENDENCIES = {
+    "core": {"torch"},
+    "models": {"torch"},
+    "kernels": {"torch", "triton"},
+    "course": {"torch", "numpy", "matplotlib", "matplotlib_inline", "IPython"},
+}
 
 
 def wing_of(module):

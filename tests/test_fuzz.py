@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from family_sources import source
 from rope_lib import RotaryEmbedding
-from rope_lib import axes as axes_module
 from rope_lib import scaling as scaling_module
 from rope_lib.models.conventions import MODELS
+from rope_lib.models.sharing import SHARED_OUT
 from test_family_tables import assert_agrees, layer_types
 
 bases = st.sampled_from([10_000.0, 500_000.0, 1e6, 137.5])
@@ -116,12 +116,12 @@ def check_module(settings, shape, dtype, seed):
 
 def shared_out(name, rotary_dim):
     if name is None or "section" not in name:
-        return None if name is None else axes_module.SHARED_OUT[name](rotary_dim)
+        return None if name is None else SHARED_OUT[name](rotary_dim)
     third = rotary_dim // 6
-    return axes_module.SHARED_OUT[name]([rotary_dim // 2 - 2 * third, third, third])
+    return SHARED_OUT[name]([rotary_dim // 2 - 2 * third, third, third])
 
 
-NAMES = [None, None, *(name for name in axes_module.SHARED_OUT if "time" not in name)]
+NAMES = [None, None, *(name for name in SHARED_OUT if "time" not in name)]
 
 
 @st.composite

@@ -11,11 +11,9 @@ from torch.nn.functional import scaled_dot_product_attention as sdpa
 
 from rope_lib import RotaryEmbedding
 from rope_lib.course.attention import attention
+from rope_lib.models.grids import centered_grid, grid_positions, mrope_positions
 from rope_lib.positions import (
-    centered_grid,
-    grid_positions,
     left_padded_positions,
-    mrope_positions,
     packed_mask,
     packed_positions,
     sequence_positions,

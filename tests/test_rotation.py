@@ -248,10 +248,9 @@ def test_shapes_that_fit(pairing, shape, table_shape):
 
 
 @pytest.mark.parametrize(
-    "table_shape", [(2, 5), (3, 5), (1,), (4,), (2, 1, 1), (2, 2, 5), (1, 2, 3, 5), (2, 0, 5)]
+    "table_shape", [(3, 5), (1,), (4,), (2, 1, 1), (2, 2, 5), (1, 2, 3, 5), (2, 0, 5)]
 )
 def test_shapes_that_do_not_fit_are_refused(table_shape):
-    """A table ``(batch, seq)`` is not guessed to be per row, even where batch equals heads."""
     x = random(2, 3, 5, 8, seed=6)
     positions = torch.zeros(table_shape, dtype=torch.int64)
     for turn in (rotate, rotate_):
@@ -261,10 +260,11 @@ def test_shapes_that_do_not_fit_are_refused(table_shape):
         assert torch.equal(x, before)
 
 
-def test_rows_are_not_guessed_where_batch_heads_and_length_are_equal():
-    x, positions = random(3, 3, 3, 8, seed=6), torch.zeros(3, 3, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"cos and sin of shape .* do not fit x of shape"):
-        rotate(x, *tables(positions, 8), pairing="half")
+def test_three_dimensions_of_a_table_are_batch_seq_and_pairs():
+    """Also where batch, heads and length are equal: it is a rule, not a guess."""
+    x, positions = random(3, 3, 3, 8, seed=6), torch.arange(9).reshape(3, 3)
+    of_batch, of_rows = tables(positions, 8), tables(positions[:, None], 8)
+    assert torch.equal(rotate(x, *of_batch, pairing="half"), rotate(x, *of_rows, pairing="half"))
 
 
 @pytest.mark.parametrize("pairing", ["interleaved", "half"])

@@ -3,6 +3,7 @@
 import torch
 
 from ..checks import require_float_tensor, require_same_device, require_tensor, seen_any
+from ..functional import for_heads
 from . import launch
 from .launch import Turn
 from .operators import INDICES, checked, in_torch, registered, way_of
@@ -11,7 +12,7 @@ from .operators import INDICES, checked, in_torch, registered, way_of
 def rotate_into_cache(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
     k_cache: torch.Tensor, v_cache: torch.Tensor, slots: torch.Tensor, *, pairing: str,
-    rotated: str = "first", positions: torch.Tensor | None = None, backend: str | None = None,
+    rotated: str | None = None, positions: torch.Tensor | None = None, backend: str | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Turn queries and keys, and put the keys and their values into a cache, in one launch.
 
@@ -33,7 +34,8 @@ def rotate_into_cache(
             do not fit; on a CPU, a slot beyond it. Nothing has then been written.
         RuntimeError: a gradient would be recorded: a cache is for inference.
     """
-    turn = checked(q, k, cos, sin, positions, Turn(pairing, rotated))
+    cos, sin = for_heads(cos, q), for_heads(sin, q)
+    turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)
     _require_cache(q, k, v, k_cache, v_cache, slots)
     way = way_of(backend, q, k, cos, sin, positions)
     if way is in_torch:

@@ -2,17 +2,25 @@
 
 import torch
 
-from ..arithmetic import is_plain, turn_, turn_few_pairs, wide
-from ..arithmetic import turn as turned
+from ..arithmetic import is_plain, turn_few_pairs
 from ..checks import (
     PAIRINGS,
+    refuse_foreign,
     require_a_position_each,
     require_choice,
     require_float_tensor,
     require_tensor,
     seen_any,
 )
-from ..functional import fits_at_a_glance, require_fitting
+from ..functional import (
+    fits_at_a_glance,
+    for_heads,
+    heads_back,
+    heads_first,
+    require_fitting,
+    turn_part,
+    turn_part_,
+)
 from . import launch
 from .launch import Turn
 
@@ -22,21 +30,18 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def rotate_qk(
-    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str,
-    rotated: str = "first", inverse: bool = False, positions: torch.Tensor | None = None,
-    backend: str | None = None,
+    q: torch.Tensor | None, k: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor, *,
+    pairing: str, rotated: str | None = None, inverse: bool = False, layout: str = "bhsd",
+    positions: torch.Tensor | None = None, backend: str | None = None, **foreign,
 ) -> Pair:  # fmt: skip
     """Rotated copies of queries and keys, on a GPU in one launch.
 
     Args:
-        q: ``(..., q_heads, seq, head_dim)``, 16, 32 or 64-bit floats, any strides.
-        k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine.
-        cos, sin: as in :func:`rope_lib.functional.rotate`. Where they hold fewer than
-            ``head_dim / 2`` pairs, only that part of a head is turned and the rest is copied.
-        pairing: ``"interleaved"`` or ``"half"``.
-        rotated: whether the turned part is the ``"first"`` or the ``"last"`` of a head.
-        inverse: turn clockwise.
-        positions: integers, ``(seq,)`` or ``(batch, 1, seq)``: the row of a table
+        q: ``(..., q_heads, seq, head_dim)``, 16, 32 or 64-bit floats, any strides; None to turn
+            keys alone.
+        k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine, and so is None.
+        cos, sin, pairing, rotated, inverse, layout: as in :func:`rope_lib.functional.rotate`.
+        positions: integers, ``(seq,)`` or ``(batch, seq)``: the row of a table
             ``(length, pairs)`` for each token, as in a packed or a cached sequence. Without them,
             the tables have a row for each token. A row that does not exist raises on a CPU and
             gives NaN on a GPU, where looking at numbers would make the host wait.
@@ -45,26 +50,51 @@ def rotate_qk(
             four dimensions) is done in PyTorch, with the same result.
 
     Returns:
-        ``q, k``, new tensors. Their gradients turn back; tables are saved for it, nothing else.
+        ``q, k``, new tensors, or None in the place of None. Their gradients turn back; tables are
+        saved for it, nothing else.
 
     Raises:
         TypeError, ValueError: as in :func:`rope_lib.functional.rotate`; an unknown backend.
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
     """
-    usual = backend is None and positions is None and rotated == "first" and not inverse
-    if usual and pairing == "interleaved":
+    usual = rotated is None and not inverse and layout == "bhsd" and not foreign
+    if usual and pairing == "interleaved" and backend is None and positions is None:
         pair = turn_few_pairs(q, k, cos, sin)
         if pair is not None:
             return pair
-    turn = checked(q, k, cos, sin, positions, Turn(pairing, rotated, bool(inverse)))
-    way = way_of(backend, q, k, cos, sin, positions)
-    return way(q, k, cos, sin, positions, turn)
+    refuse_foreign("rotate_qk", foreign)
+    if q is None or k is None:
+        settings = {"pairing": pairing, "rotated": rotated, "inverse": inverse, "layout": layout,
+                    "positions": positions, "backend": backend}  # fmt: skip
+        return _alone(q, k, cos, sin, settings)
+    views = _views(q, k, cos, sin, layout)
+    turn, positions = checked(*views, positions, pairing, rotated, inverse)
+    way = way_of(backend, *views, positions)
+    return tuple(heads_back(x, layout) for x in way(*views, positions, turn))
+
+
+def _alone(q, k, cos, sin, settings: dict) -> Pair:
+    """:func:`rotate_qk` of one tensor: the other has no heads."""
+    name, x = ("k", k) if q is None else ("q", q)
+    require_float_tensor(name, x, dims=2)
+    heads = {"bhsd": -3, "thd": 1}.get(settings["layout"], -2)
+    deep = x if x.ndim > 2 else x[None]
+    turned, _ = rotate_qk(deep, deep.narrow(heads, 0, 0), cos, sin, **settings)
+    turned = turned if x.ndim > 2 else turned[0]
+    return (None, turned) if q is None else (turned, None)
+
+
+def _views(q, k, cos, sin, layout: str) -> tuple[torch.Tensor, ...]:
+    """All four with the heads before the sequence, and tables ``(batch, 1, seq, pairs)``."""
+    (k,) = heads_first("k", k, layout)
+    q, cos, sin = heads_first("q", q, layout, cos, sin)
+    return q, k, for_heads(cos, q), for_heads(sin, q)
 
 
 def rotate_qk_(
     q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str,
-    rotated: str = "first", inverse: bool = False, positions: torch.Tensor | None = None,
-    backend: str | None = None,
+    rotated: str | None = None, inverse: bool = False, layout: str = "bhsd",
+    positions: torch.Tensor | None = None, backend: str | None = None, **foreign,
 ) -> Pair:  # fmt: skip
     """:func:`rotate_qk` in place: the results are in the memory of ``q`` and ``k``.
 
@@ -78,43 +108,43 @@ def rotate_qk_(
         TypeError, ValueError: as in :func:`rotate_qk`; ``q`` and ``k`` share memory.
         RuntimeError: also an expanded tensor, or a leaf. Both tensors are then untouched.
     """
-    turn = checked(q, k, cos, sin, positions, Turn(pairing, rotated, bool(inverse)))
-    way = way_of(backend, q, k, cos, sin, positions)
+    refuse_foreign("rotate_qk_", foreign)
+    views = _views(q, k, cos, sin, layout)
+    turn, positions = checked(*views, positions, pairing, rotated, inverse)
+    way = way_of(backend, *views, positions)
     if not torch.compiler.is_compiling():
         _require_writable(q, k)
     recorded = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
     if way is _launched and not recorded:
-        launch.turn_qk(q, k, q, k, cos, sin, positions, turn)
+        launch.turn_qk(*views[:2], *views, positions, turn)
         torch.autograd.graph.increment_version((q, k))
     elif way is in_torch and not recorded:
-        _in_torch_(q, k, cos, sin, positions, turn)
+        _in_torch_(*views, positions, turn)
     else:
-        new_q, new_k = way(q, k, cos, sin, positions, turn)
-        q.copy_(new_q)
-        k.copy_(new_k)
+        for view, new in zip(views[:2], way(*views, positions, turn), strict=True):
+            view.copy_(new)
     return q, k
 
 
-def checked(q, k, cos, sin, positions, turn: Turn) -> Turn:
-    require_choice("rotated", turn.rotated, ("first", "last"))
+def checked(
+    q, k, cos, sin, positions, pairing: str, rotated: str | None, inverse: bool = False
+) -> tuple[Turn, torch.Tensor | None]:
+    """What is to be done, and positions ``(batch, 1, seq)``, once everything is known to fit."""
+    turn = Turn(pairing, rotated or "first", bool(inverse))
+    if rotated is not None:
+        require_choice("rotated", rotated, ("first", "last"))
     if positions is None and fits_at_a_glance(q, cos, sin) and _is_alike(q, k):
-        require_choice("pairing", turn.pairing, PAIRINGS)
-        return turn
+        require_choice("pairing", pairing, PAIRINGS)
+        return turn, None
     for name, x in (("q", q), ("k", k)):
         require_float_tensor(name, x, dims=2)
-        require_float_tensor("cos", cos)
-        width = 2 * cos.shape[-1]
-        if width > x.shape[-1]:
-            raise ValueError(
-                f"cos and sin must hold at most {x.shape[-1]} / 2 pairs for {name} of shape "
-                f"{tuple(x.shape)}, got {tuple(cos.shape)}"
-            )
-        part = x if width == x.shape[-1] else x[..., :width]
         if positions is None:
-            require_fitting(part, cos, sin, turn.pairing, name)
+            require_fitting(x, cos, sin, pairing, rotated, name)
         else:
-            _require_rows(name, part, cos, sin, positions, turn.pairing)
-    return turn
+            _require_rows(name, x, cos, sin, positions, pairing, rotated)
+    if positions is not None and positions.ndim == 2 and q.ndim == 4:
+        positions = positions.unsqueeze(1)
+    return turn, positions
 
 
 def _is_alike(q, k) -> bool:
@@ -128,16 +158,17 @@ def _is_alike(q, k) -> bool:
     )
 
 
-def _require_rows(name, x, cos, sin, positions, pairing) -> None:
+def _require_rows(name, x, cos, sin, positions, pairing, rotated) -> None:
     """Raise unless each token of ``x`` has its row in tables ``(length, pairs)``."""
     require_tensor("positions", positions)
     if positions.dtype not in INDICES:
         raise TypeError(f"positions must hold int32 or int64 numbers, got {positions.dtype}")
-    if cos.ndim != 2:
+    if require_float_tensor("cos", cos).ndim != 2:
         raise ValueError(
             f"with positions, cos and sin must be (length, pairs), got {tuple(cos.shape)}"
         )
-    require_fitting(x[..., :1, :].expand(*x.shape[:-2], len(cos), -1), cos, sin, pairing, name)
+    rows = x[..., :1, :].expand(*x.shape[:-2], len(cos), -1)
+    require_fitting(rows, cos, sin, pairing, rotated, name)
     require_a_position_each(name, x, positions)
     if seen_any(positions, lambda rows: (rows < 0) | (rows >= len(cos))):
         low, high = positions.min().item(), positions.max().item()
@@ -170,31 +201,17 @@ def _is_traced(x: torch.Tensor) -> bool:
 def in_torch(q, k, cos, sin, positions, turn: Turn) -> Pair:
     cos, sin = _rows_of(cos, sin, positions)
     sin = -sin if turn.inverse else sin
-    return _in_torch(q, cos, sin, turn), _in_torch(k, cos, sin, turn)
-
-
-def _in_torch(x, cos, sin, turn: Turn) -> torch.Tensor:
-    start, width = _start(x, cos, turn), 2 * cos.shape[-1]
-    if width == x.shape[-1]:
-        return turned(x, cos, sin, turn.pairing, wide(x, cos))
-    new = turned(x[..., start : start + width], cos, sin, turn.pairing, wide(x, cos))
-    return torch.cat((x[..., :start], new, x[..., start + width :]), dim=-1)
+    return tuple(turn_part(x, cos, sin, turn.pairing, turn.rotated) for x in (q, k))
 
 
 def _in_torch_(q, k, cos, sin, positions, turn: Turn) -> None:
     cos, sin = _rows_of(cos, sin, positions)
     for x in (q, k):
-        start, width = _start(x, cos, turn), 2 * cos.shape[-1]
-        part = x if width == x.shape[-1] else x[..., start : start + width]
-        turn_(part, cos, -sin if turn.inverse else sin, turn.pairing, wide(x, cos))
+        turn_part_(x, cos, -sin if turn.inverse else sin, turn.pairing, turn.rotated)
 
 
 def _rows_of(cos, sin, positions) -> Pair:
     return (cos, sin) if positions is None else (cos[positions], sin[positions])
-
-
-def _start(x: torch.Tensor, cos: torch.Tensor, turn: Turn) -> int:
-    return 0 if turn.rotated == "first" else x.shape[-1] - 2 * cos.shape[-1]
 
 
 def _launched(q, k, cos, sin, positions, turn: Turn) -> Pair:

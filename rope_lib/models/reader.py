@@ -20,6 +20,7 @@ from ..checks import (
 from ..functional import EXACT
 from .conventions import MODELS, Model
 from .schema import ORIGINAL_LENGTH, OUTSIDE, Parameters, collect, config_of_text, without_nulls
+from .sharing import SHARED_OUT
 
 # Keys of rope parameters: allowed with any type, and with each type (needed ones first).
 _ALWAYS = {"rope_type", "rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved",
@@ -273,7 +274,7 @@ def _axes(parameters: Parameters, model: Model, rotary_dim: int) -> axes.Axes | 
     if not model.sections:
         if "mrope_section" in parameters:
             raise ValueError("mrope_section has no meaning for this model type")
-        return None if kind is None else axes.SHARED_OUT[kind](rotary_dim)
+        return None if kind is None else SHARED_OUT[kind](rotary_dim)
     sizes = parameters.get("mrope_section", model.sections)
     if len(sizes) != len(model.sections) or 2 * sum(sizes) != rotary_dim:
         raise ValueError(
@@ -281,7 +282,7 @@ def _axes(parameters: Parameters, model: Model, rotary_dim: int) -> axes.Axes | 
             f"axes, got {sizes}"
         )
     try:
-        return axes.SHARED_OUT[kind](sizes)
+        return SHARED_OUT[kind](sizes)
     except ValueError as error:
         raise ValueError(f"mrope_section: {error}") from error
 
