@@ -58,7 +58,7 @@ lab: environment ## open the notebooks in JupyterLab
 
 test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		--nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
+		--nbval --nbval-kernel-name=bare --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)

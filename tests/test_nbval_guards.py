@@ -1,7 +1,7 @@
 """The comparison that ``make test`` rests on: one changed digit in an output is seen by nbval.
 
-nbval is run as ``make test`` runs it, strictly and with ``nbval_sanitize.cfg``, on copies of
-notebooks in which one thing was changed.
+nbval is run as ``make test`` runs it, strictly, with its kernel and with ``nbval_sanitize.cfg``, on
+copies of notebooks in which one thing was changed.
 """
 
 import re
@@ -17,6 +17,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 import refresh
 from notebook_rules import ROOT, is_ignored
 
+pytestmark = pytest.mark.usefixtures("bare_kernel")
+
 PICTURE = '<svg width="9pt" viewBox="0 0 {size} 9"><path d="M {start} 0"/></svg>'
 CELLS = [
     "print('score', 0.4321)\nprint('tokens', 17)",
@@ -31,7 +33,8 @@ display(SVG('{PICTURE.format(size=504, start=1.25)}'))""",
 
 def run_nbval(path: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no",
-               "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"),
+               "--nbval", "--nbval-kernel-name=bare",
+               "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"),
                f"--rootdir={path.parent}", path.name]  # fmt: skip
     return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=300)
 
