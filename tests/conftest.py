@@ -62,28 +62,12 @@ def bare_kernel(request):
     return kernels.get_kernel_spec("bare")
 
 
-# Each worker takes whole files in this order: the longest first, so that none is left for the end.
-LONGEST = [
-    "test_colab.py",
-    "test_access.py",
-    "test_site.py",
-    "test_kernels.py",
-    "test_experiments.py",
-    "test_elements.py",
-    "02_label_seats.ipynb",
-    "test_environment.py",
-    "11_train_compare.ipynb",
-    "test_known_bugs.py",
-    "test_sharing.py",
-    "test_family_tables.py",
-    "07_read_longer.ipynb",
-    "12_make_fast.ipynb",
-]
+LIBRARY = Path(__file__).with_name("library")
 
 
 def pytest_collection_modifyitems(items):
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+    """Workers take whole files in this order: the library's are short, so they even out the end."""
+    items.sort(key=lambda item: LIBRARY in item.path.parents)
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,8 @@ def test_what_a_notebook_must_not_do_fails(bare_kernel, tmp_path):
     }
     notebook = new_notebook(cells=[new_code_cell(source) for source in [*fine, *wrong]])
     nbformat.write(notebook, tmp_path / "one.ipynb")
-    done = run_nbval(tmp_path / "one.ipynb")
-    assert failed_cells(done) == [4, 5, 6, 7, 8], done.stdout
+    done = run_nbval(tmp_path)
+    assert failed_cells(done) == {"one": [4, 5, 6, 7, 8]}, done.stdout
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)  # without colours
     assert [words for words in wrong.values() if words not in said] == [], said
 
