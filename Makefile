@@ -17,7 +17,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve offline pdf lab test refresh share ledger bench bench-gpu lint format lock clean-site clean
+.PHONY: help environment book serve offline pdf lab test quick refresh share ledger bench bench-gpu lint format lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -57,7 +57,10 @@ lab: environment ## open the notebooks in JupyterLab
 
 test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		--nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
+		--nbval --nbval-kernel-name=bare --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
+
+quick: environment ## test the library alone, in a minute or so (WORKERS=, ARGS=)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/library $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
