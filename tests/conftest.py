@@ -6,6 +6,7 @@ import os
 import pytest
 from hypothesis import settings
 
+from built_package import sdist, wheel, wheel_of_the_sdist  # noqa: F401  fixtures for all tests
 from built_site import address, site, visit  # noqa: F401  fixtures for all tests
 from pdf import find_browser
 

@@ -3,7 +3,6 @@ notebook."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,7 +19,6 @@ from packaging.utils import canonicalize_name
 from address import repository_url, setup_cell_source
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = {"stored": "experiments", "measured": "benchmarks"}
 
 
 @pytest.fixture
@@ -43,34 +41,6 @@ def test_on_colab_the_first_cell_installs_the_library(installed, monkeypatch):
 def test_elsewhere_the_first_cell_does_nothing(installed):
     installed.run_cell(setup_cell_source(repository_url())).raise_error()
     assert installed.asked == []
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """What pip would install. An editable installation would hide a file that pip leaves out."""
-    folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    ignored = shutil.ignore_patterns("__pycache__", "runs")
-    for name in ("rope_lib", "experiments", "benchmarks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
-    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True)
-    (made,) = (folder / "wheel").glob("*.whl")
-    return made
-
-
-def test_an_installed_library_is_whole(wheel):
-    packed = set(zipfile.ZipFile(wheel).namelist())
-    library = {path for path in (ROOT / "rope_lib").rglob("*.*") if "__pycache__" not in path.parts}
-    results = {
-        f"rope_lib/{copy}/{path.name}"
-        for copy, scripts in RESULTS.items()
-        for path in (ROOT / scripts / "results").glob("*.json")
-    }
-    assert {name.split("/")[1] for name in results} == set(RESULTS)
-    wanted = {path.relative_to(ROOT).as_posix() for path in library if path.is_file()} | results
-    assert not wanted - packed
 
 
 # Every notebook, in a runtime that has rope_lib's own dependencies and IPython, and nothing else
