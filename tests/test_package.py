@@ -1,6 +1,7 @@
 """rope_lib as a package of its own: all that it needs, nothing else, and said what it is."""
 
 import email
+import json
 import re
 import tarfile
 import tomllib
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+import yaml
 from packaging.requirements import Requirement
 
 import rope_lib
@@ -102,3 +104,24 @@ def test_the_quick_start_runs():
         exec(block, names)
     assert names["q_rotated"].shape == names["q"].shape
     assert names["llama"].base == 500_000
+
+
+# How it is cited
+
+
+def test_what_zenodo_reads_agrees_with_the_citation():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
+    same = {"title": "title", "abstract": "description", "keywords": "keywords"}
+    assert {key: citation[key] for key in same} == {key: zenodo[z] for key, z in same.items()}
+    names = [author["name"] for author in citation["authors"]]
+    assert names == [creator["name"] for creator in zenodo["creators"]]
+    assert names == [author["name"] for author in PROJECT["authors"]]
+    assert citation["license"] == zenodo["license"] == PROJECT["license"]
+    assert citation["type"] == zenodo["upload_type"] == "software"
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert all(citation[key] for key in ("message", "title", "authors"))
