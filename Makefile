@@ -99,5 +99,5 @@ clean-site: ## remove the built site
 	@rm -rf _build
 
 clean: clean-site ## remove all that these commands made, .venv included
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

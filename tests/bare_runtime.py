@@ -5,8 +5,6 @@ and rope_lib as pip would install it. Other packages that happen to be installed
 """
 
 import json
-import shutil
-import subprocess
 import sys
 import tomllib
 import zipfile
@@ -16,21 +14,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from built_package import make_wheel
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("bare_kernel.py")
-
-
-def make_wheel(folder):
-    """What pip would install. An editable installation would hide a file that pip leaves out."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    ignored = shutil.ignore_patterns("__pycache__", "runs")
-    for name in ("rope_lib", "experiments", "benchmarks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    build = "from setuptools import build_meta; build_meta.build_wheel('wheel')"
-    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True)
-    (made,) = (folder / "wheel").glob("*.whl")
-    return made
 
 
 def needed_by(*names):

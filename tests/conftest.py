@@ -11,6 +11,7 @@ from hypothesis import settings
 from jupyter_client.kernelspec import KernelSpecManager
 
 from bare_runtime import make_kernels
+from built_package import sdist, wheel, wheel_of_the_sdist  # noqa: F401  fixtures for all tests
 from built_site import address, site, visit  # noqa: F401  fixtures for all tests
 from pdf import find_browser
 
