@@ -27,7 +27,7 @@ environment: ## make or mend .venv (the other commands do it by themselves)
 	@sh tools/environment.sh
 
 define build
-@$(BIN)/python tools/book.py build . --all -W --keep-going -n
+@$(BIN)/jupyter-book build . --all -W --keep-going -n
 @touch $(BUILT)
 endef
 
@@ -47,7 +47,7 @@ offline: $(BUILT) ## pack the site into one zip file that opens from a disk
 SINGLE := _build/single/_build/singlehtml
 
 pdf: environment ## print the whole book to one PDF (needs Chromium)
-	@$(BIN)/python tools/book.py build . --path-output _build/single --builder custom \
+	@$(BIN)/jupyter-book build . --path-output _build/single --builder custom \
 		--custom-builder singlehtml -W --keep-going -n
 	@cp $(SINGLE)/book/intro.html $(SINGLE)/index.html # its styles are named from the root
 	@$(BIN)/python tools/pdf.py $(SINGLE)/index.html _build/rope-book.pdf

@@ -17,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import rope_lib
 import stamp
-from built_site import ADDRESS, ROOT, run_sphinx
+from built_site import ADDRESS, ROOT, build_book
 from stamp import Address, StampError
 
 OWN_DOMAIN = Address("Fork-er/rope.fork", "https://rope.example.org", "f" * 40, branch="trunk")
@@ -56,7 +56,7 @@ def test_no_file_here_names_an_address_of_its_own():
 
 def test_a_site_built_here_says_that_it_is_not_published(tmp_path):
     """Where a page would need the address; and no button leads to an address that is none."""
-    source, out = tmp_path / "book", tmp_path / "out/html"
+    source, out = tmp_path / "book", tmp_path / "out/_build/html"
     source.mkdir()
     for name in ("book", "_config.yml", "LICENSE"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
@@ -66,7 +66,7 @@ def test_a_site_built_here_says_that_it_is_not_published(tmp_path):
     (source / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n- file: book/run\n", "utf-8"
     )
-    status, log = run_sphinx(source, out)
+    status, log = build_book(source, tmp_path / "out")
     assert status == 0, log
     for name in pages:
         text = read(out / "book" / f"{name}.html")
