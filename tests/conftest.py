@@ -64,6 +64,24 @@ def bare_kernel(request):
 
 
 LIBRARY = Path(__file__).with_name("library")
+# Each worker takes whole files in this order: the longest first, so that none is left for the end.
+LONGEST = [
+    "test_colab.py",
+    "test_access.py",
+    "test_fonts.py",
+    "test_site.py",
+    "test_kernels.py",
+    "test_experiments.py",
+    "test_elements.py",
+    "02_label_seats.ipynb",
+    "test_environment.py",
+    "11_train_compare.ipynb",
+    "test_known_bugs.py",
+    "test_sharing.py",
+    "test_family_tables.py",
+    "07_read_longer.ipynb",
+    "12_make_fast.ipynb",
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -78,13 +96,19 @@ def no_browser():
     def give_up(reason):
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
-        pytest.skip(f"browser tests need a browser: {reason}")
+        pytest.skip(f"not tested here: {reason}")
 
     return give_up
 
 
+@pytest.fixture(scope="module")
+def fonts():
+    """What the browser's environment gets in addition; in test_fonts.py, a choice of fonts."""
+    return {}
+
+
 @pytest.fixture(scope="module")  # Playwright runs once at a time, and tools/pdf.py uses it, too
-def browser(no_browser):
+def browser(no_browser, fonts):
     """A headless Chromium from the PATH or the variable CHROMIUM."""
     path = find_browser()
     if path is None:
@@ -94,7 +118,9 @@ def browser(no_browser):
     except ImportError:
         no_browser("the package playwright is not installed")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        running = playwright.chromium.launch(
+            executable_path=path, args=FLAGS, env=os.environ | fonts
+        )
         yield running
         running.close()
 

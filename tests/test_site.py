@@ -161,6 +161,16 @@ def test_every_picture_has_words(site, name):
         assert words, f"no text alternative: {str(drawing)[:200]}"
 
 
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_what_a_control_shows_is_a_part_of_its_name(site, name):
+    """Whoever speaks to a computer says what the control shows (WCAG 2.5.3)."""
+    for control in parsed(site / f"{name}.html").select(
+        "a[aria-label], button[aria-label], summary[aria-label]"
+    ):
+        shown = " ".join(control.get_text().split()).casefold()
+        assert shown in control["aria-label"].casefold(), control
+
+
 # The browser
 
 
