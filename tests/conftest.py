@@ -64,24 +64,6 @@ def bare_kernel(request):
 
 
 LIBRARY = Path(__file__).with_name("library")
-# Each worker takes whole files in this order: the longest first, so that none is left for the end.
-LONGEST = [
-    "test_colab.py",
-    "test_access.py",
-    "test_fonts.py",
-    "test_site.py",
-    "test_kernels.py",
-    "test_experiments.py",
-    "test_elements.py",
-    "02_label_seats.ipynb",
-    "test_environment.py",
-    "11_train_compare.ipynb",
-    "test_known_bugs.py",
-    "test_sharing.py",
-    "test_family_tables.py",
-    "07_read_longer.ipynb",
-    "12_make_fast.ipynb",
-]
 
 
 def pytest_collection_modifyitems(items):
