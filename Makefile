@@ -17,7 +17,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve offline pdf lab test refresh share ledger bench bench-gpu lint format lock clean-site clean
+.PHONY: help environment book serve offline pdf lab test quick refresh share ledger bench bench-gpu lint format lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -27,7 +27,7 @@ environment: ## make or mend .venv (the other commands do it by themselves)
 	@sh tools/environment.sh
 
 define build
-@$(BIN)/python tools/book.py build . --all -W --keep-going -n
+@$(BIN)/jupyter-book build . --all -W --keep-going -n
 @touch $(BUILT)
 endef
 
@@ -47,7 +47,7 @@ offline: $(BUILT) ## pack the site into one zip file that opens from a disk
 SINGLE := _build/single/_build/singlehtml
 
 pdf: environment ## print the whole book to one PDF (needs Chromium)
-	@$(BIN)/python tools/book.py build . --path-output _build/single --builder custom \
+	@$(BIN)/jupyter-book build . --path-output _build/single --builder custom \
 		--custom-builder singlehtml -W --keep-going -n
 	@cp $(SINGLE)/book/intro.html $(SINGLE)/index.html # its styles are named from the root
 	@$(BIN)/python tools/pdf.py $(SINGLE)/index.html _build/rope-book.pdf
@@ -57,7 +57,10 @@ lab: environment ## open the notebooks in JupyterLab
 
 test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		--nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
+		--nbval --nbval-kernel-name=bare --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
+
+quick: environment ## test the library alone, in a minute or so (WORKERS=, ARGS=)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/library $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
@@ -96,5 +99,5 @@ clean-site: ## remove the built site
 	@rm -rf _build
 
 clean: clean-site ## remove all that these commands made, .venv included
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -44,49 +44,30 @@ def pages_in_toc():
 PAGES = pages_in_toc()
 
 
-# What `make book` does, with a choice of builder and language; prints warnings only.
-BUILD = """
-import sys
-
-source, out, builder, language, hurried = sys.argv[1:]
-if hurried:
-    import book
-
-    book.hurry()
-from jupyter_book.sphinx import build_sphinx
-
-result = build_sphinx(
-    source, out, path_config=f"{source}/_config.yml", noconfig=True, builder=builder, quiet=True,
-    warningiserror=True, keep_going=True, confoverrides={
-        "external_toc_path": f"{source}/_toc.yml", "nitpicky": True, "language": language,
-        "latex_individualpages": False,
-    })
-sys.exit(result if isinstance(result, int) else str(result))
-"""
-
-
-def run_sphinx(source, out, builder="html", language="en", hurried=True):
-    """Build `source` with its own _config.yml; a warning is an error. Returns status and log."""
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(source), str(out), builder, language, "y" * hurried],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tools")},
-        capture_output=True,
-        text=True,
-    )
+def build_book(source, output, *options):
+    """Build as `make book` does, into `output`/_build/html; returns the status and the log."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    settings = ["--path-output", output, "--all", "-W", "--keep-going", "-n", *options]
+    done = subprocess.run([*command, source, *settings], capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the built site, which all workers of a run share."""
+    """The folder of the built site, which all workers of a run share.
+
+    The variable BUILT_SITE names a site that was built before, to be tested as it is.
+    """
+    if "BUILT_SITE" in os.environ:
+        return Path(os.environ["BUILT_SITE"]).resolve(strict=True)
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    out, done = folder / "site" / "html", folder / "site-is-built"
+    out, done = folder / "site/_build/html", folder / "site-is-built"
     with FileLock(folder / "site.lock"):
         if not done.exists():
             stamp.write_copy(ROOT, folder / "published", ADDRESS)
-            status, log = run_sphinx(folder / "published", out)
+            status, log = build_book(folder / "published", folder / "site")
             assert status == 0, log
             done.touch()
     return out

@@ -2,10 +2,16 @@
 
 import base64
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jupyter_client.kernelspec import KernelSpecManager
 
+from bare_runtime import make_kernels
+from built_package import sdist, wheel, wheel_of_the_sdist  # noqa: F401  fixtures for all tests
 from built_site import address, site, visit  # noqa: F401  fixtures for all tests
 from pdf import find_browser
 
@@ -27,6 +33,8 @@ def pytest_configure(config):
     # Makes the font cache on a fresh machine: a notebook would announce it on stderr.
     import matplotlib.font_manager  # noqa: F401
 
+    if config.getoption("nbval_kernel_name", None) == "bare" and not hasattr(config, "workerinput"):
+        offer_bare_kernels(config)  # once: the workers inherit JUPYTER_PATH
     if config.getoption("numprocesses", None):
         return  # this process only hands out tests
     import torch
@@ -36,28 +44,31 @@ def pytest_configure(config):
         os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-# Each worker takes whole files in this order: the longest first, so that none is left for the end.
-LONGEST = [
-    "test_colab.py",
-    "test_access.py",
-    "test_site.py",
-    "test_kernels.py",
-    "test_experiments.py",
-    "test_elements.py",
-    "02_label_seats.ipynb",
-    "test_environment.py",
-    "11_train_compare.ipynb",
-    "test_known_bugs.py",
-    "test_sharing.py",
-    "test_family_tables.py",
-    "07_read_longer.ipynb",
-    "12_make_fast.ipynb",
-]
+def offer_bare_kernels(config):
+    """Make the kernels of bare_runtime.py and let Jupyter find them, until the tests end."""
+    folder = Path(tempfile.mkdtemp(prefix="bare-runtime-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    make_kernels(folder)
+    known = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *([known] if known else [])])
+
+
+@pytest.fixture(scope="session")
+def bare_kernel(request):
+    """The kernelspec `bare`: that of `make test`, or a new one where it has made none."""
+    kernels = KernelSpecManager()
+    if "bare" not in kernels.find_kernel_specs():
+        offer_bare_kernels(request.config)
+        kernels = KernelSpecManager()  # reads JUPYTER_PATH anew
+    return kernels.get_kernel_spec("bare")
+
+
+LIBRARY = Path(__file__).with_name("library")
 
 
 def pytest_collection_modifyitems(items):
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+    """Workers take whole files in this order: the library's are short, so they even out the end."""
+    items.sort(key=lambda item: LIBRARY in item.path.parents)
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +78,19 @@ def no_browser():
     def give_up(reason):
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
-        pytest.skip(f"browser tests need a browser: {reason}")
+        pytest.skip(f"not tested here: {reason}")
 
     return give_up
 
 
+@pytest.fixture(scope="module")
+def fonts():
+    """What the browser's environment gets in addition; in test_fonts.py, a choice of fonts."""
+    return {}
+
+
 @pytest.fixture(scope="module")  # Playwright runs once at a time, and tools/pdf.py uses it, too
-def browser(no_browser):
+def browser(no_browser, fonts):
     """A headless Chromium from the PATH or the variable CHROMIUM."""
     path = find_browser()
     if path is None:
@@ -83,7 +100,9 @@ def browser(no_browser):
     except ImportError:
         no_browser("the package playwright is not installed")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        running = playwright.chromium.launch(
+            executable_path=path, args=FLAGS, env=os.environ | fonts
+        )
         yield running
         running.close()
 

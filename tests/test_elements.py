@@ -140,22 +140,6 @@ def test_names_for_those_who_do_not_see_it(show, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_runs_over_the_edge(show, name):
-    page = show(FIGURES[name][0]())
-    for width in (320, 390, 1280):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        drawn = page.locator(f"rope-{name} svg")
-        frame = drawn.bounding_box()
-        texts = drawn.locator("text").evaluate_all(
-            "all => all.map(text => text.getBoundingClientRect().toJSON())"
-        )
-        for box in texts:
-            assert frame["x"] - 1 <= box["left"]
-            assert box["right"] <= frame["x"] + frame["width"] + 1
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_words_are_text_and_not_markup(show, name):
     make = FIGURES[name][0]
     plain = make().config["words"]

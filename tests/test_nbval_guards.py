@@ -1,7 +1,7 @@
 """The comparison that ``make test`` rests on: one changed digit in an output is seen by nbval.
 
-nbval is run as ``make test`` runs it, strictly and with ``nbval_sanitize.cfg``, on copies of
-notebooks in which one thing was changed.
+nbval is run as ``make test`` runs it, strictly, with its kernel and with ``nbval_sanitize.cfg``, on
+copies of notebooks in which one thing was changed.
 """
 
 import re
@@ -17,6 +17,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 import refresh
 from notebook_rules import ROOT, is_ignored
 
+pytestmark = pytest.mark.usefixtures("bare_kernel")
+
 PICTURE = '<svg width="9pt" viewBox="0 0 {size} 9"><path d="M {start} 0"/></svg>'
 CELLS = [
     "print('score', 0.4321)\nprint('tokens', 17)",
@@ -29,16 +31,21 @@ display(SVG('{PICTURE.format(size=504, start=1.25)}'))""",
 ]
 
 
-def run_nbval(path: Path) -> subprocess.CompletedProcess:
+def run_nbval(folder: Path) -> subprocess.CompletedProcess:
+    """Run all notebooks in a folder."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no",
-               "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"),
-               f"--rootdir={path.parent}", path.name]  # fmt: skip
-    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=300)
+               "--nbval", "--nbval-kernel-name=bare",
+               "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"),
+               f"--rootdir={folder}", "."]  # fmt: skip
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def failed_cells(done: subprocess.CompletedProcess) -> list[int]:
-    """Numbers of the code cells that nbval found to differ."""
-    return [int(number) for number in re.findall(r"^FAILED .*::Cell (\d+)", done.stdout, re.M)]
+def failed_cells(done: subprocess.CompletedProcess) -> dict[str, list[int]]:
+    """For each notebook, numbers of the code cells that nbval found to differ."""
+    failed: dict[str, list[int]] = {}
+    for name, cell in re.findall(r"^FAILED (\w+)\.ipynb::Cell (\d+)", done.stdout, re.M):
+        failed.setdefault(name, []).append(int(cell))
+    return failed
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +55,6 @@ def executed(tmp_path_factory) -> NotebookNode:
     path.write_text(nbformat.writes(notebook), encoding="utf-8")
     refresh.refresh(path)
     return nbformat.read(path, as_version=4)
-
-
-def stored(notebook: NotebookNode, folder: Path) -> Path:
-    path = folder / "changed.ipynb"
-    nbformat.write(notebook, path)
-    return path
 
 
 def change(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
@@ -74,26 +75,15 @@ DIGITS = [("0.4321", "0.4322"), ("0.25", "0.26"), ("0 0 504 9", "0 0 505 9"), ("
 WHOLE = [("tokens 17", "tokens 18"), ("0 0 390 9", "0 0 391 9")]
 
 
-@pytest.mark.parametrize(
-    ("changes", "cells"),
-    [
-        pytest.param([CURVE], [], id="a curve moved, no number changed"),
-        pytest.param(DIGITS, [1, 2, 3, 4], id="digits in print, value, viewBox and HTML"),
-        pytest.param(WHOLE, [1, 4], id="an integer, and a viewBox within HTML"),
-    ],
-)
-def test_nbval_sees_what_changed(executed, tmp_path, changes, cells):
-    notebook = executed
-    for old, new in changes:
-        notebook = change(notebook, old, new)
-    done = run_nbval(stored(notebook, tmp_path))
-    assert failed_cells(done) == cells, done.stdout
-    assert done.returncode == (1 if cells else 0), done.stdout
+CHANGES = {
+    "a_curve_moved_and_no_number": ([CURVE], []),
+    "digits_in_print_value_viewbox_and_html": (DIGITS, [1, 2, 3, 4]),
+    "an_integer_and_a_viewbox_within_html": (WHOLE, [1, 4]),
+}
 
 
-def test_one_digit_of_a_real_notebook_is_seen(tmp_path):
-    """The lightest notebook of the book, with the first digit that it prints changed."""
-    path = min(refresh.all_notebooks(), key=lambda path: path.stat().st_size)
+def with_another_digit(path: Path) -> tuple[NotebookNode, int]:
+    """A real notebook with the first digit that it prints changed, and the number of its cell."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     number, output = next(
@@ -104,5 +94,21 @@ def test_one_digit_of_a_real_notebook_is_seen(tmp_path):
     )
     digit = re.search(r"\d", output.text)[0]
     output.text = output.text.replace(digit, str((int(digit) + 1) % 10), 1)
-    done = run_nbval(stored(notebook, tmp_path))
-    assert failed_cells(done) == [number], done.stdout
+    return notebook, number
+
+
+def test_nbval_sees_what_changed(executed, tmp_path):
+    """In a small notebook with outputs of every kind, and in the lightest one of the book."""
+    lightest = min(refresh.all_notebooks(), key=lambda path: path.stat().st_size)
+    real, number = with_another_digit(lightest)
+    nbformat.write(real, tmp_path / "of_the_book.ipynb")
+    for name, (changes, _) in CHANGES.items():
+        notebook = executed
+        for old, new in changes:
+            notebook = change(notebook, old, new)
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    done = run_nbval(tmp_path)
+    expected = {name: cells for name, (_, cells) in CHANGES.items() if cells}
+    assert failed_cells(done) == expected | {"of_the_book": [number]}, done.stdout
+    cells = [cell.cell_type for notebook in (real, *[executed] * 3) for cell in notebook.cells]
+    assert f"7 failed, {cells.count('code') - 7} passed in " in done.stdout, done.stdout

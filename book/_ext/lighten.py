@@ -4,7 +4,7 @@
 * Only the search page loads the search.
 * Pictures are fetched when they come into view, at a size that is known before.
 * The theme's script does not measure every box of the page; `scrollable.js` does when one is near.
-* Scripts do not hold up the page; the two fonts that every formula needs are asked for at once.
+* The two fonts that every formula needs, and that of the icons, are asked for at once.
 """
 
 import functools
@@ -19,8 +19,6 @@ SHEET = re.compile(r'<link (?=[^>]*rel="stylesheet")[^>]*href="([^"?]+)[^>]*>\n?
 SEARCH = re.compile(
     r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>\s*'
 )
-PATIENT = re.compile(r'<script (src="[^"]*/(?:doctools|sphinx_highlight|clipboard\.min|copybutton|'
-                     r'sphinx-book-theme)\.js[^"]*">)')  # fmt: skip
 NAMED = re.compile(r'\b(?:class|id)="[^"]+"|<script\b.*?</script>', re.DOTALL)
 PICTURE = re.compile(r'<img (?=[^>]*src="[^"]*_images/([^"]+\.svg)")')
 SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"')
@@ -36,31 +34,33 @@ def lighten(app, exception):
     if exception or app.builder.name != "html":
         return
     out = Path(app.outdir)
-    paths = [path for path in out.rglob("*.html") if out / "_static" not in path.parents]
-    pages = {path: path.read_text(encoding="utf-8") for path in paths}
-    scripts = [path.read_text(encoding="utf-8") for path in out.rglob("*.js")]
-    named = [name for text in pages.values() for name in NAMED.findall(text)]
-    words = frozenset(re.findall(r"[\w-]+", " ".join(named + scripts)))
-    sizes = {path.name: SIZE.search(path.read_text(encoding="utf-8"))
-             for path in out.glob("_images/*.svg")}  # fmt: skip
     theme = out / "_static/scripts/pydata-sphinx-theme.js"
     theme.write_text(MEASURED.sub('["none"]', theme.read_text(encoding="utf-8")), encoding="utf-8")
-    bundles = {}
+    paths = [path for path in out.rglob("*.html") if out / "_static" not in path.parents]
+    pages = {path: path.read_text(encoding="utf-8") for path in paths}
+    words = known_words(out, pages.values())
     for path, text in pages.items():
         folder = path.parent.relative_to(out).as_posix()
         sheets = tuple(normpath(f"{folder}/{name}") for name in SHEET.findall(text))
         if not sheets:
             continue
-        if sheets not in bundles:
-            bundles[sheets] = bundle(out, sheets, words)
-        text = with_one_sheet(text, relpath(bundles[sheets], folder), relpath("_static", folder))
-        if path.name != "search.html":  # whose own scripts count on the others
-            text = PATIENT.sub(r"<script defer \1", SEARCH.sub("", text))
+        sheet = relpath(bundle(out, sheets, words), folder)
+        text = with_one_sheet(text, sheet, relpath("_static", folder))
+        if path.name != "search.html":
+            text = SEARCH.sub("", text)
         text = text.replace(' aria-label="Toggle hidden content"', "")  # the text says more
-        path.write_text(PICTURE.sub(lambda found: lazy(sizes[found[1]]), text), encoding="utf-8")
+        path.write_text(PICTURE.sub(lambda found: lazy(out, found[1]), text), encoding="utf-8")
 
 
-def lazy(size):
+def known_words(out, pages):
+    """All that may be a class or an id: of an element, or set by a script."""
+    named = [name for text in pages for name in NAMED.findall(text)]
+    scripts = [path.read_text(encoding="utf-8") for path in out.rglob("*.js")]
+    return frozenset(re.findall(r"[\w-]+", " ".join(named + scripts)))
+
+
+def lazy(out, name):
+    size = SIZE.search((out / "_images" / name).read_text(encoding="utf-8"))
     width, height = (round(float(points) * 4 / 3) for points in size.groups())  # to pixels
     return f'<img loading="lazy" width="{width}" height="{height}" '
 
@@ -77,6 +77,7 @@ def with_one_sheet(text, sheet, static):
 # ---------------------------------------------------------------- one style sheet
 
 
+@functools.cache
 def bundle(out, sheets, words):
     """Write the sheets as one and return its name; the name changes with the content."""
     content = f"/* Of {' '.join(sheets)} */"

@@ -1,5 +1,6 @@
 """What other sites need of a page: description, picture and address; and the map of the site."""
 
+import functools
 import html
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 ANSWERS = "Worked answers to the exercises of chapter {}, each checked like a reader's own."
 
 
+@functools.cache
 def read(book):
     """What `sharing.toml` says of each page."""
     return tomllib.loads(Path(book, "sharing.toml").read_text(encoding="utf-8"))["pages"]

@@ -119,7 +119,7 @@ def mrope_positions(
         TypeError, ValueError: a segment, ``start`` or ``resume`` that is not as above.
 
     Source: Qwen2-VL (arXiv 2409.12191), Qwen2.5-VL (arXiv 2502.13923); ``get_rope_index`` of
-        transformers 5.23.
+    transformers 5.23.
     """
     if resume is not None:
         require_choice("resume", resume, ("max", "space"))

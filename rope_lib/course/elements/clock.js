@@ -11,12 +11,11 @@ if (!customElements.get("rope-clock")) {
   customElements.define("rope-clock", class extends window.RopeFigure {
     page(controls) {
       return `<style>
-:host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
+:host { --digits: 4ch; display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
 svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0 }
 text { font-size: 15px; font-style: italic; dominant-baseline: central }
 .q { color: var(--blue) } .k { color: var(--red) }
 div { flex: 1 1 16rem; min-width: 0 }
-label { grid-template-columns: 1fr 2.5rem }
 </style>
 <svg viewBox="-120 -120 240 240" role="img">
 <circle r="100" opacity=".4"/>
@@ -55,7 +54,7 @@ label { grid-template-columns: 1fr 2.5rem }
       const aside = angle < 0 ? -0.09 : 0.09;
       for (const [name, hand, lean] of [["q", q, aside], ["k", k, -aside]]) {
         this.set(`path.${name}`, { d: `M0 0L${at(hand, 88 / longest)}` });
-        const [x, y] = at(turn(hand, lean), 110 / Math.hypot(...hand)).split(" ");
+        const [x, y] = at(turn(hand, lean), 109 / Math.hypot(...hand)).split(" ");
         this.set(`text.${name}`, { x, y });
       }
       const from = at(k, 34 / Math.hypot(...k));

@@ -78,12 +78,12 @@ def _draw(q: list[float], k: list[float]) -> str:
         ("k", complex(*k), -aside, "stroke='#D55E00' stroke-dasharray='7 4'"),
     ):
         # The longer hand reaches the dial. Screens count y downwards, so y changes its sign.
-        tip, letter = hand * 88 / longest, cmath.rect(110, cmath.phase(hand) + lean)
+        tip, letter = hand * 88 / longest, cmath.rect(109, cmath.phase(hand) + lean)
         drawn += f"<path d='M0 0L{tip.real:.1f} {-tip.imag:.1f}' stroke-width='4' {style}/>"
         drawn += f"<text x='{letter.real:.1f}' y='{5 - letter.imag:.1f}'>{name}</text>"
     return (
         "<svg xmlns='http://www.w3.org/2000/svg' width='320' height='320' "
-        "viewBox='-120 -120 240 240' fill='none' text-anchor='middle'>"
+        "viewBox='-120 -120 240 240' fill='none' font-family='sans-serif' text-anchor='middle'>"
         "<path fill='#fff' d='M-120-120h240v240h-240z'/><circle r='100' stroke='#6E6E6E'/>"
         + drawn.replace("<text", "<text fill='#000' font-style='italic'")
         + "</svg>"

@@ -3,7 +3,7 @@
 // the element, which stay where this script does not run.
 if (!customElements.get("rope-decay")) {
   const { fixed, line, plain, written } = window.RopeFigure;
-  const across = (distance) => 50 + 0.24 * distance;
+  const across = (distance) => 54 + 0.24 * distance;
   const height = (size) => 236 - 226 * (Math.log(Math.max(size, 0.5) / 0.5) / Math.log(60000));
 
   customElements.define("rope-decay", class extends window.RopeFigure {
@@ -71,20 +71,28 @@ text { opacity: 1 } .here { opacity: .6 } .tick { text-anchor: end } .name { tex
       });
     }
 
+    // Where the name of each line stands, by its size at the right edge: none lies on the one above.
+    apart(sizes) {
+      let above = 0;
+      return Object.entries(sizes).sort((a, b) => b[1] - a[1])
+        .map(([kind, size]) => [kind, above = Math.max(height(size), above + 16)]);
+    }
+
     curves(all, flat, distance, score) {
       const { words } = this.config;
       const path = (kind, d) => `<path class="${kind}" d="${d}"/>`;
       const text = (kind, x, y, says) =>
         `<text class="${kind}" x="${x}" y="${y}">${plain(says)}</text>`;
       const curve = (i) => line(all.map((row) => [across(row[0]), height(Math.abs(row[i]))]));
-      const level = (kind) => path(kind, `M50 ${height(flat[kind])}H290`) +
-        text(`${kind} name`, 296, height(flat[kind]) + 4, words[kind]);
-      this.draw(400, 262, path("axis", "M50 10V236H290") +
-        [1, 10, 100, 1000, 10000].map((y) => text("tick", 44, height(y) + 4, written(y))).join("") +
+      const level = (kind) => path(kind, `M54 ${height(flat[kind])}H294`);
+      const ends = { score: 3, bound: all[all.length - 1][2], ...flat };
+      this.draw(400, 262, path("axis", "M54 10V236H294") +
+        [1, 10, 100, 1000, 10000].map((y) => text("tick", 49, height(y) + 4, written(y))).join("") +
         [0, 500, 1000].map((x) => text("", across(x), 254, written(x))).join("") +
         path("here", `M${across(distance)} 10V236`) + path("score", curve(1)) +
-        path("bound", curve(2)) + text("bound name", 296, height(all[all.length - 1][2]) + 4, words.bound) +
-        level("simple") + level("spread") + text("score name", 296, height(3) + 4, words.score) +
+        path("bound", curve(2)) +
+        level("simple") + level("spread") +
+        this.apart(ends).map(([kind, y]) => text(`${kind} name`, 299, y + 4, words[kind])).join("") +
         `<circle class="score" r="5" cx="${across(distance)}" cy="${height(Math.abs(score))}" fill="currentColor"/>`);
     }
   });

@@ -120,18 +120,20 @@ def _lines(
 
 
 def _draw(lines: list[list[float]], spread: float, words: Mapping[str, str]) -> str:
-    drawn = "".join(label(44, _height(y) + 4, f"{y:,}", "text-anchor='end'") for y in _TICKS)
-    drawn += "".join(label(50 + 0.24 * x, 254, f"{x:,}") for x in (0, 500, 1000))
-    drawn += "<path d='M50 10V236H290' stroke='#6E6E6E'/>"
+    drawn = "".join(label(49, _height(y) + 4, f"{y:,}", "text-anchor='end'") for y in _TICKS)
+    drawn += "".join(label(54 + 0.24 * x, 254, f"{x:,}") for x in (0, 500, 1000))
+    drawn += "<path d='M54 10V236H294' stroke='#6E6E6E'/>"
     score, bound, simple = ([_height(abs(each)) for each in values] for values in lines)
     for heights, color in ((score, "#0072B2"), (bound, "#D55E00")):
-        points = [(50 + 0.24 * i * 2 * STEP, y) for i, y in enumerate(heights)]
+        points = [(54 + 0.24 * i * 2 * STEP, y) for i, y in enumerate(heights)]
         drawn += f"<path d='{line(points)}' stroke='{color}' stroke-width='1.5'/>"
     for y, dashes in ((simple[0], "7 4"), (_height(spread), "2 4")):
-        drawn += f"<path d='M50 {y:.1f}H290' stroke='#6E6E6E' stroke-dasharray='{dashes}'/>"
-    for name, y in (("score", _height(3)), ("bound", bound[-1]), ("simple", simple[0]),
-                    ("spread", _height(spread))):  # fmt: skip
-        drawn += label(296, round(y) + 4, words[name], "text-anchor='start'")
+        drawn += f"<path d='M54 {y:.1f}H294' stroke='#6E6E6E' stroke-dasharray='{dashes}'/>"
+    ends = {"score": _height(3), "bound": bound[-1], "simple": simple[0], "spread": _height(spread)}
+    above = 0.0
+    for name, y in sorted(ends.items(), key=lambda end: end[1]):
+        above = max(y, above + 16)  # no name lies on the one above
+        drawn += label(299, round(above) + 4, words[name], "text-anchor='start'")
     return svg(400, 262, drawn, "text-anchor='middle'")
 
 

@@ -8,12 +8,14 @@ if (!window.RopeFigure) {
   --red: color-mix(in srgb, #D55E00 70%, currentColor);
   --green: color-mix(in srgb, #009E73 60%, currentColor) } }
 svg { display: block; width: 100%; max-width: 34rem; height: auto; fill: none; stroke: currentColor; color: inherit }
-text { fill: currentColor; stroke: none; text-anchor: middle; font-size: 13px }
-label { display: grid; align-items: center; gap: 0 .5rem; margin: .25rem 0; grid-template-columns: 1fr 5rem }
+text { fill: currentColor; stroke: none; text-anchor: middle; font-size: 13px; text-rendering: geometricPrecision }
+label, p { overflow-wrap: anywhere }
+label { display: grid; align-items: center; gap: 0 .5rem; margin: .25rem 0;
+  grid-template-columns: minmax(0, 1fr) minmax(var(--digits, 10ch), auto) }
 label span { grid-column: 1 / 3 }
 input { width: 100%; min-width: 0; height: 2rem; margin: 0; color: inherit; accent-color: currentColor }
-select { grid-column: 1 / 3; min-height: 2rem; font: inherit; color: FieldText; background: Field }
-b { text-align: right; font-variant-numeric: tabular-nums }
+select { grid-column: 1 / 3; min-width: 0; min-height: 2rem; font: inherit; color: FieldText; background: Field }
+b { text-align: right; overflow-wrap: normal; font-variant-numeric: tabular-nums }
 p { margin: .5rem 0; font-variant-numeric: tabular-nums }
 `;
   // A range is the largest value of a slider, or the names of the choices of a menu.

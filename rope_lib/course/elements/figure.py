@@ -38,7 +38,7 @@ class MovingFigure:
         source = "data:image/svg+xml," + quote(self.picture, safe="/:=,'()")
         return (
             f'<rope-{self.name} data-config="{html.escape(config)}">'
-            f'<img alt="{html.escape(self.description)}" src="{source}">'
+            f'<img alt="{html.escape(self.description)}" style="max-width:100%" src="{source}">'
             f"<p>{html.escape(self.readout)}</p></rope-{self.name}>\n"
             f"<script>\n{self.script()}</script>"
         )
@@ -56,7 +56,8 @@ def svg(width: int, height: int, drawn: str, more: str = "") -> str:
     """A picture on white; ``more`` are attributes that all of ``drawn`` inherits."""
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
-        f"viewBox='0 0 {width} {height}' fill='none' font-size='13' {more}>"
+        f"viewBox='0 0 {width} {height}' fill='none' font-family='sans-serif' font-size='13' "
+        f"{more}>"
         f"<path fill='#fff' d='M0 0h{width}v{height}H0z'/>{drawn}</svg>"
     )
 

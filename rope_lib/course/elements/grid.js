@@ -7,11 +7,11 @@ if (!customElements.get("rope-grid")) {
   customElements.define("rope-grid", class extends window.RopeFigure {
     page(controls) {
       return `<style>
-:host { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
+:host { --digits: 4ch; display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
 svg { flex: 1 1 15rem; max-width: 20rem; min-width: 0; margin: auto; stroke: none; cursor: pointer }
 rect { fill: var(--blue) } circle { stroke: var(--red); stroke-width: 3 }
 .frame { fill: none; stroke: currentColor; opacity: .5 }
-div { flex: 1 1 16rem; min-width: 0 } label { grid-template-columns: 1fr 2.5rem }
+div { flex: 1 1 16rem; min-width: 0 }
 </style><svg role="img"></svg>${controls}`;
     }
 

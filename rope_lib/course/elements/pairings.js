@@ -9,8 +9,8 @@ if (!customElements.get("rope-pairings")) {
   customElements.define("rope-pairings", class extends window.RopeFigure {
     page(controls) {
       return `<style>
+:host { --digits: 4ch }
 rect { stroke-opacity: .6 } .arc { color: var(--blue) }
-label { grid-template-columns: 1fr 2.5rem }
 </style><svg role="img"></svg>${controls}`;
     }
 

@@ -29,6 +29,7 @@ if (!customElements.get("rope-scalings")) {
   customElements.define("rope-scalings", class extends window.RopeFigure {
     page(controls) {
       return `<style>
+:host { --digits: 4ch }
 circle { fill: var(--blue); stroke: none } .new { color: var(--red); stroke-width: 1.5 }
 .axis { opacity: .7 } .length { stroke-dasharray: 4 4; opacity: .7 }
 .tick { text-anchor: end } .name { text-anchor: start }
@@ -69,6 +70,7 @@ circle { fill: var(--blue); stroke: none } .new { color: var(--red); stroke-widt
       const text = (kind, x, y, says) =>
         `<text class="${kind}" x="${x}" y="${y}">${plain(says)}</text>`;
       const powers = range(9, (i) => 10 ** i).filter((tokens) => tokens > 6 && tokens < farthest);
+      const every = powers.length > 5 ? 2 : 1; // or they would lie on each other
       const dots = turns.map((tokens, i) => {
         const [x, y] = [across(tokens), up(slower[i])];
         return unseen[i] ? `<path class="new" d="M${x - 4} ${y - 4}l8 8m0-8l-8 8"/>`
@@ -77,7 +79,8 @@ circle { fill: var(--blue); stroke: none } .new { color: var(--red); stroke-widt
       this.draw(400, 238, `<path class="axis" d="M36 10V200H388"/>` +
         `<path class="length" d="M${across(length)} 10V200"/>` +
         [1, 2, 4, 8, 16, 32].map((times) => text("tick", 30, up(times) + 4, String(times))).join("") +
-        powers.map((tokens) => text("", across(tokens), 216, written(tokens))).join("") +
+        powers.filter((_, i) => i % every === 0)
+          .map((tokens) => text("", across(tokens), 216, written(tokens))).join("") +
         text("name", 44, 20, words.slower) + text("", 212, 233, words.wavelength) +
         text("", across(length) + 10, 20, "T") + dots.join(""));
     }

@@ -11,7 +11,7 @@ if (!customElements.get("rope-word-order")) {
       return `<style>
 .words { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 .75rem }
 button { font: inherit; color: inherit; background: none; border: 2px solid; border-radius: .4rem;
-  padding: .4rem .9rem; min-height: 2.5rem; cursor: grab; touch-action: none; user-select: none }
+  padding: .4rem .9rem; min-height: 2.5rem; max-width: 100%; overflow-wrap: anywhere; cursor: grab; touch-action: none; user-select: none }
 svg { max-width: 26rem }
 rect { fill: var(--blue); stroke-opacity: .5 }
 </style><div class="words">${buttons}</div><svg role="img"></svg>${controls}`;
@@ -97,10 +97,10 @@ rect { fill: var(--blue); stroke-opacity: .5 }
         return text(32, y + 24, names[m]) + row.map((weight, n) =>
           `<rect x="${66 + 56 * n}" y="${y}" width="52" height="40" fill-opacity="${0.6 * weight}"/>` +
           text(92 + 56 * n, y + 24, `${fixed(100 * weight, 0)}%`)).join("") +
-          text(124 + 56 * names.length, y + 24, texts[m]);
+          text(129 + 56 * names.length, y + 24, texts[m]);
       });
       const head = names.map((name, n) => text(92 + 56 * n, 18, name));
-      this.draw(190 + 56 * names.length, 32 + 44 * names.length, head.concat(rows).join(""));
+      this.draw(200 + 56 * names.length, 32 + 44 * names.length, head.concat(rows).join(""));
     }
   });
 }

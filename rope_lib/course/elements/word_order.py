@@ -74,8 +74,8 @@ def _draw(names: list[str], weights: list[list[float]], texts: list[str]) -> str
                 f"<path d='M{66 + 56 * n} {26 + 44 * m}h52v40h-52z' fill='#0072B2' "
                 f"fill-opacity='{0.6 * weight:.3f}' stroke='#6E6E6E'/>"
             ) + label(92 + 56 * n, 50 + 44 * m, f"{fixed(100 * weight, 0)}%")
-        drawn += label(124 + 56 * len(names), 50 + 44 * m, text)
-    width, height = 190 + 56 * len(names), 32 + 44 * len(names)
+        drawn += label(129 + 56 * len(names), 50 + 44 * m, text)
+    width, height = 200 + 56 * len(names), 32 + 44 * len(names)
     return svg(width, height, drawn, "text-anchor='middle'")
 
 

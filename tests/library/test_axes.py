@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import RotaryEmbedding, axes, inverse_frequencies
-from rope_lib.axes import Axes
+from rope_lib import Axes, RotaryEmbedding, axes, inverse_frequencies
 from rope_lib.models.sharing import SHARED_OUT
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=4)

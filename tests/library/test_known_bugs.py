@@ -365,8 +365,8 @@ REFERENCES = [
 
 
 def docstrings_of_tests():
-    """The docstrings of all test functions and classes in this folder."""
-    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+    """The docstrings of all test functions and classes, wherever a test stands."""
+    for path in sorted(Path(__file__).parent.parent.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_named = isinstance(node, ast.FunctionDef | ast.ClassDef)
             if is_named and node.name.lower().startswith("test"):
