@@ -15,6 +15,7 @@ import torch
 Tensors = tuple[torch.Tensor, ...]
 
 BLOCK = 2**16  # numbers; 256 KiB of float32, of which a core's own cache holds several
+_CPU = torch.device("cpu")
 PLAIN = (torch.Tensor, torch.nn.Parameter)
 FEW = 2**13  # numbers that take no longer to turn than the operations take to start
 
@@ -69,10 +70,7 @@ def turn_few_pairs(q: Any, k: Any, cos: Any, sin: Any) -> tuple[torch.Tensor, to
         and q.dtype is k.dtype is cos.dtype is sin.dtype is torch.float32
         and q.numel() <= FEW
         and k.numel() <= FEW
-        and q.is_cpu
-        and k.is_cpu
-        and cos.is_cpu
-        and sin.is_cpu
+        and q.device == k.device == cos.device == sin.device == _CPU
         and is_plain(q, k, cos, sin)
     ):
         return None

@@ -104,17 +104,6 @@ def axial(rotary_dim: int, count: int = 2, *, blocks: bool = False) -> Axes:
     return Axes(axis, tuple(range(pairs)) * count, 2 * pairs, blocks=count if blocks else 1)
 
 
-def alternating(rotary_dim: int, count: int = 2) -> Axes:
-    """One ladder, dealt out step by step: with two axes, the even steps and the odd ones.
-
-    Source: Pixtral's vision tower.
-    """
-    pairs = pairs_of_each(rotary_dim, count)
-    axis = tuple(number for number in range(count) for _ in range(pairs))
-    step = tuple(count * pair + number for number in range(count) for pair in range(pairs))
-    return Axes(axis, step, rotary_dim)
-
-
 def require_sizes(sizes: Sequence[int]) -> None:
     for size in require_instance("sizes", sizes, list | tuple):
         require_count("sizes", size)

@@ -13,29 +13,22 @@ import torch
 PAIRINGS = ("interleaved", "half")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LAYOUTS = ("bhsd", "bshd", "thd", "sbhd")
-# What other libraries call the pairings, and their arguments.
+# What other libraries call the pairings, and, for each argument of ours, what they call it.
 ELSEWHERE = {"neox": "half", "rotate_half": "half", "split": "half", "non-interleaved": "half",
              "gptj": "interleaved", "gpt-j": "interleaved", "rotate_every_two": "interleaved",
              "complex": "interleaved", "meta": "interleaved"}  # fmt: skip
 FOREIGN = {
-    "dim": "head_dim, or rotary_dim for a part of it",
-    "rotary_percent": "rotary_dim",
-    "rotary_pct": "rotary_dim",
-    "partial_rotary_factor": "rotary_dim",
-    "theta": "base",
-    "rope_theta": "base",
-    "freqs_base": "base",
-    "interleaved": "pairing='interleaved', or 'half' where it is False",
-    "interleave": "pairing='interleaved', or 'half' where it is False",
-    "is_neox_style": "pairing='half', or 'interleaved' where it is False",
-    "is_neox": "pairing='half', or 'interleaved' where it is False",
-    "position_ids": "positions",
-    "offset": "positions, which takes an integer",
-    "rope_scaling": "scaling, or RotaryEmbedding.from_config for a model's own",
-    "unsqueeze_dim": "layout",
-    "max_position_embeddings": "nothing: tables are made for the positions that are asked for",
-    "max_seq_len": "nothing: tables are made for the positions that are asked for",
-}
+    "head_dim, or rotary_dim for a part of it": "dim",
+    "rotary_dim": "rotary_percent rotary_pct partial_rotary_factor",
+    "base": "theta rope_theta freqs_base",
+    "pairing='interleaved', or 'half' where it is False": "interleaved interleave",
+    "pairing='half', or 'interleaved' where it is False": "is_neox_style is_neox",
+    "positions": "position_ids offset",
+    "scaling, or RotaryEmbedding.from_config for a model's own": "rope_scaling",
+    "layout": "unsqueeze_dim",
+    "not needed: tables are made for the positions that are asked for":
+        "max_position_embeddings max_seq_len",
+}  # fmt: skip
 WIDE_FLOATS = (torch.float32, torch.float64)
 # What can tell one token from the next: floats of 16 bits and fewer cannot.
 POSITIONS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16,
@@ -126,7 +119,7 @@ def require_choice(name: str, value: str, choices: tuple) -> str:
 def refuse_foreign(function: str, given: dict) -> None:
     """Raise a ``TypeError`` for arguments that other libraries have, naming ours."""
     for name, value in given.items():
-        ours = FOREIGN.get(name)
+        ours = next((ours for ours, names in FOREIGN.items() if name in names.split()), None)
         advice = f"; here that is {ours}" if ours else ""
         raise TypeError(f"{function} has no argument {name!r} (got {value!r}){advice}")
 
@@ -186,18 +179,6 @@ def require_same_device(
     if value.device != other.device:
         raise ValueError(
             f"{name} is on {value.device} but {other_name} on {other.device}; move one of them"
-        )
-
-
-def require_broadcast(
-    name: str, value: torch.Tensor, other_name: str, other: torch.Tensor, *, last: int
-) -> None:
-    """Raise a ``ValueError`` where the dimensions before the ``last`` ones do not broadcast."""
-    sizes = zip(value.shape[:-last][::-1], other.shape[:-last][::-1], strict=False)
-    if not all(one == two or 1 in (one, two) for one, two in sizes):
-        raise ValueError(
-            f"{name} and {other_name} must broadcast before their last {last} dimension(s), got "
-            f"shapes {tuple(value.shape)} and {tuple(other.shape)}"
         )
 
 

@@ -14,7 +14,6 @@ from numbers import Integral
 import torch
 
 from .checks import (
-    require_count,
     require_tensor,
     seen_any,
 )
@@ -107,35 +106,6 @@ def packed_mask(cu_seqlens: torch.Tensor, *, total: int | None = None) -> torch.
     """
     sequence, _ = _unpack(cu_seqlens, total)
     return sequence.unsqueeze(-1) == sequence
-
-
-def shard_positions(
-    length: int, rank: int, world_size: int, *, device: torch.device | str | None = None
-) -> torch.Tensor:
-    """The positions that one of several processes holds of a sequence cut into pieces in a row.
-
-    The pieces differ by one token at most and the first ones are the longer, as in
-    ``torch.tensor_split``. A rotation needs no other knowledge of its neighbours.
-
-    Args:
-        length: of the whole sequence, in tokens; 0 or more.
-        rank: which process asks, from 0 to ``world_size - 1``.
-        world_size: how many there are.
-        device: where the result lives.
-
-    Returns:
-        int64, ``(length // world_size,)`` or one more; empty for the last ones of a short sequence.
-
-    Raises:
-        TypeError, ValueError: not integers, or out of these ranges.
-    """
-    require_size("length", length)
-    require_count("world_size", world_size)
-    if require_size("rank", rank) >= world_size:
-        raise ValueError(f"rank must be below world_size = {world_size}, got {rank}")
-    share, longer = length // world_size, length % world_size
-    first = rank * share + min(rank, longer)
-    return sequence_positions(share + (rank < longer), start=first, device=device)
 
 
 def _unpack(cu_seqlens: torch.Tensor, total: int | None) -> tuple[torch.Tensor, torch.Tensor]:

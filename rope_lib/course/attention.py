@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 
 from ..checks import (
-    require_broadcast,
     require_float_tensor,
     require_same_device,
     require_tensor,
@@ -174,6 +173,18 @@ def _require_together(name: str, x: torch.Tensor, other_name: str, other: torch.
         )
     require_same_device(name, x, other_name, other)
     require_broadcast(name, x, other_name, other, last=2)
+
+
+def require_broadcast(
+    name: str, value: torch.Tensor, other_name: str, other: torch.Tensor, *, last: int
+) -> None:
+    """Raise a ``ValueError`` where the dimensions before the ``last`` ones do not broadcast."""
+    sizes = zip(value.shape[:-last][::-1], other.shape[:-last][::-1], strict=False)
+    if not all(one == two or 1 in (one, two) for one, two in sizes):
+        raise ValueError(
+            f"{name} and {other_name} must broadcast before their last {last} dimension(s), got "
+            f"shapes {tuple(value.shape)} and {tuple(other.shape)}"
+        )
 
 
 def _require_fitting_scores(name: str, x: torch.Tensor, scores: torch.Tensor) -> None:

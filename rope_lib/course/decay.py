@@ -9,7 +9,6 @@ import torch
 
 from ..checks import (
     PAIRINGS,
-    require_broadcast,
     require_choice,
     require_count,
     require_even,
@@ -23,6 +22,7 @@ from ..checks import (
 from ..frequencies import inverse_frequencies
 from ..functional import rotate, rotation_tables
 from ..layout import to_half
+from .attention import require_broadcast
 
 
 def partial_sums(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..axes import Axes, alternating, axial, pairs_of_each, require_sizes, sections
+from ..axes import Axes, axial, pairs_of_each, require_sizes, sections
+
+
+def alternating(rotary_dim: int, count: int = 2) -> Axes:
+    """One ladder, dealt out step by step: with two axes, the even steps and the odd ones.
+
+    Source: Pixtral's vision tower.
+    """
+    pairs = pairs_of_each(rotary_dim, count)
+    axis = tuple(number for number in range(count) for _ in range(pairs))
+    step = tuple(count * pair + number for number in range(count) for pair in range(pairs))
+    return Axes(axis, step, rotary_dim)
 
 
 def _columns_first(rotary_dim: int) -> Axes:

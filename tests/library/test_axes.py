@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope_lib import Axes, RotaryEmbedding, axes, inverse_frequencies
+from rope_lib.models import sharing
 from rope_lib.models.sharing import SHARED_OUT
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=4)
@@ -54,7 +55,7 @@ def test_axial(pairs, count, blocks):
 @given(pairs=shares, count=counts)
 def test_alternating(pairs, count):
     """The rungs of one ladder are dealt out; then each axis has its own pairs side by side."""
-    shared = axes.alternating(2 * pairs * count, count)
+    shared = sharing.alternating(2 * pairs * count, count)
     assert shared.width == 2 * pairs * count
     owner = {step: step % count for step in range(pairs * count)}
     assert dict(zip(shared.step, shared.axis, strict=True)) == owner
@@ -182,8 +183,8 @@ BAD = [
     (lambda: axes.axial(8.0), TypeError, "rotary_dim must be an integer"),
     (lambda: axes.axial(8, 0), ValueError, "count must be at least 1"),
     (lambda: axes.axial(8, blocks=2), TypeError, "blocks must be bool, got 2"),
-    (lambda: axes.alternating(10), ValueError, "rotary_dim must be a multiple"),
-    (lambda: axes.alternating(8, True), TypeError, "count must be an integer"),
+    (lambda: sharing.alternating(10), ValueError, "rotary_dim must be a multiple"),
+    (lambda: sharing.alternating(8, True), TypeError, "count must be an integer"),
     (lambda: SHARED_OUT["rows and columns, then time"]([1, 2, 3]), ValueError, "equally many"),
     (lambda: RotaryEmbedding(8, pairing="half", axes=axes.axial(4)), ValueError, "share out 4 "),
     (lambda: RotaryEmbedding(8, pairing="half", axes="axial"), TypeError, "axes must be Axes"),

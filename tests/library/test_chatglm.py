@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rope_lib import RotaryEmbedding, axes
+from rope_lib.models import sharing
 
 # What counts in the published config.json of each, made smaller.
 CHATGLM_6B = {
@@ -154,7 +155,7 @@ def test_scores_depend_on_two_distances(in_text, in_blank, seed):
     [
         RotaryEmbedding(16, pairing="interleaved", axes=axes.axial(16, blocks=True)),
         RotaryEmbedding(16, pairing="half", axes=axes.axial(16)),
-        RotaryEmbedding(16, pairing="half", axes=axes.alternating(16)),
+        RotaryEmbedding(16, pairing="half", axes=sharing.alternating(16)),
     ],
     ids=["pairing", "no blocks", "one ladder"],
 )

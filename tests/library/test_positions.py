@@ -17,7 +17,6 @@ from rope_lib.positions import (
     packed_mask,
     packed_positions,
     sequence_positions,
-    shard_positions,
 )
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=0, max_size=6)
@@ -148,17 +147,6 @@ def test_packed_batches_equal_the_separate_sequences():
             turned = ROPE(one_q, one_k, sequence_positions(length))
             alone = sdpa(*turned, one_v, is_causal=True)
             torch.testing.assert_close(alone, expected, rtol=0, atol=1e-12)
-
-
-# ---------------------------------------------------------------- shards (see test_shards, too)
-
-
-@given(length=st.integers(0, 40), world_size=st.integers(1, 9))
-def test_shards_are_those_of_tensor_split(length, world_size):
-    shards = [shard_positions(length, rank, world_size) for rank in range(world_size)]
-    whole = torch.arange(length)
-    for ours, theirs in zip(shards, whole.tensor_split(world_size), strict=True):
-        assert torch.equal(ours, theirs)
 
 
 # ---------------------------------------------------------------- images
@@ -359,7 +347,6 @@ IN_ALL_WAYS = {
     "left padded": lambda x: left_padded_positions(x > 0),
     "packed": lambda x: packed_positions(x[0].long().cumsum(0), total=x.shape[0]),
     "packed mask": lambda x: packed_mask(x[0].long().cumsum(0), total=x.shape[0]),
-    "shard": lambda x: shard_positions(x.shape[0], 1, 3, device=x.device),
     "grid": lambda x: grid_positions(*x.shape, merge=2, prefix=1, device=x.device),
     "centered": lambda x: centered_grid(*x.shape, prefix=1, device=x.device),
     "mrope": lambda x: mrope_positions([x.shape[0], (3, 1, 2, 1.5), 2], resume="max",
@@ -412,10 +399,6 @@ def test_results_live_where_they_are_asked_to(name, device):
         (lambda: packed_positions(torch.tensor([[0, 3]])), r"cu_seqlens must.*shape \(1, 2\)"),
         (lambda: packed_positions(torch.tensor([]).int()), r"cu_seqlens must.*shape \(0,\)"),
         (lambda: packed_positions(torch.tensor([0, 3]), total=4), "total must be.* 3, got 4"),
-        (lambda: shard_positions(4, 2, 2), "rank must be below world_size = 2, got 2"),
-        (lambda: shard_positions(4, -1, 2), "rank must be at least 0, got -1"),
-        (lambda: shard_positions(4, 0, 0), "world_size must be at least 1, got 0"),
-        (lambda: shard_positions(-4, 0, 1), "length must be at least 0, got -4"),
         (lambda: grid_positions(0, 2), "height must be at least 1, got 0"),
         (lambda: grid_positions(4, 6, merge=4), "width must be a multiple of merge = 4, got 6"),
         (lambda: grid_positions(4, 6, merge=0), "merge must be at least 1, got 0"),
@@ -447,8 +430,6 @@ def test_wrong_values_are_named(call, message):
         (lambda: packed_positions([0, 3]), "cu_seqlens must be a torch.Tensor, got list"),
         (lambda: packed_mask(torch.tensor([0.0, 3.0])), "cu_seqlens must hold integers, got"),
         (lambda: packed_positions(torch.tensor([0, 3]), total=3.0), "total must be an integer"),
-        (lambda: shard_positions(4, 0.5, 2), "rank must be an integer, got 0.5"),
-        (lambda: shard_positions(4, 0, 2.0), "world_size must be an integer, got 2.0"),
         (lambda: grid_positions(2.0, 2), "height must be an integer, got 2.0"),
         (lambda: centered_grid(2, 2, dtype=torch.float16), "dtype must be"),
         (lambda: mrope_positions(["text"]), r"segments\[0\] must be an integer, got 'text'"),

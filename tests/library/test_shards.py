@@ -11,7 +11,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from rope_lib import RotaryEmbedding
-from rope_lib.positions import shard_positions
 
 WORLD, LENGTH, SECONDS = 2, 11, 120  # an odd length: the shards are uneven
 
@@ -42,7 +41,7 @@ def work(rank, folder):
         timeout=timedelta(seconds=SECONDS),
     )  # fmt: skip
     rope = RotaryEmbedding(8, pairing="interleaved")
-    mine = shard_positions(LENGTH, rank, WORLD)
+    mine = torch.arange(LENGTH).tensor_split(WORLD)[rank]
     q, k, v = (x.tensor_split(WORLD, dim=-2)[rank] for x in example())
     turned_q, turned_k = rope(q, k, mine)
     all_q, all_k = gather(turned_q), gather(turned_k)
