@@ -11,7 +11,7 @@ import matplotlib
 import pytest
 
 from rope_lib import interactive
-from test_elements import FIGURES
+from test_elements import FIGURES, choose_decay
 
 SETS = {
     "own": None,  # whatever this machine has
@@ -123,6 +123,7 @@ LARGEST = """controls => controls.forEach((each) => {
   each.dispatchEvent(new InputEvent("input", { bubbles: true, composed: true }));
 })"""
 MORE = [
+    choose_decay("even"),  # its lines end close to each other
     interactive.clock(shifts=1_000_000),
     interactive.hands(32),
     interactive.scalings(256, 10_000_000, 1_000_000),
