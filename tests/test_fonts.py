@@ -12,6 +12,7 @@ import pytest
 
 from rope_lib import interactive
 from test_elements import FIGURES, choose_decay
+from test_site import ROOM
 
 SETS = {
     "own": None,  # whatever this machine has
@@ -149,3 +150,4 @@ def test_a_page_of_each_kind(visit, name):
     page = visit(f"{name}.html", reduced_motion="reduce")
     page.add_style_tag(content="* { content-visibility: visible !important }")
     assert faults_of(page) == []
+    assert page.evaluate(ROOM) >= 0  # on the narrowest screen; chapter 6 has the longest exercises
