@@ -403,7 +403,7 @@ def few(monkeypatch):
     monkeypatch.setattr(length, "search_factors", partial(length.search_factors, rounds=4))
 
 
-def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path, run_here, few):
+def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path, run_here, few, capsys):
     """``length`` and ``heads`` begin with what ``compare`` found, as they do in full."""
     small = ["--lengths", "256", "--rates", "0.01", "--steps", "3", "--bytes-a-step", "256"]
     for script, options in {
@@ -417,6 +417,7 @@ def test_the_other_scripts_run_at_a_reduced_size(tuned, tmp_path, run_here, few)
         seeds = [] if script == "cost" else ["--seeds", "5"]
         run_here(script, *seeds, *options, *tuned)
         runs = stored(tmp_path, script)
+        assert "100%" in capsys.readouterr().err  # the progress bar
         assert all(run["provenance"]["versions"]["torch"] == torch.__version__ for run in runs)
         assert runs
         if script in ("compare", "length", "linear"):
