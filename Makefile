@@ -97,7 +97,6 @@ format: environment ## bring code and notebooks into that style
 TORCH := 2.13.0
 
 lock: environment ## write constraints.txt anew: one set for every Python and platform
-	@$(PEERS) uv
 	@echo "torch==$(TORCH)" | $(BIN)/uv pip compile requirements.txt - --universal --python-version 3.11 \
 		--upgrade --quiet --no-annotate --no-header --output-file .venv/lock.txt
 	@{ sed -n '/^#/p' constraints.txt; grep -vE '^(-e|nvidia-|cuda-|triton)' .venv/lock.txt; } >.venv/new.txt
