@@ -39,7 +39,8 @@ $(BUILT): $(SOURCES) | environment
 	$(build)
 
 serve: $(BUILT) ## serve the site on this machine only (PORT=8000), building it if needed
-	@$(BIN)/python tools/serve.py $(SITE) $(PORT)
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(PORT) || \
+		{ echo "serve: if the port is taken, try another: make serve PORT=8001"; exit 1; }
 
 offline: $(BUILT) ## pack the site into one zip file that opens from a disk
 	@$(BIN)/python tools/offline.py $(SITE) _build/rope-book.zip
@@ -60,7 +61,7 @@ test: environment ## test the library and the site, re-execute every notebook (W
 		--nbval --nbval-kernel-name=bare --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
 
 quick: environment ## test the library alone, in a minute or so (WORKERS=, ARGS=)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/library $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p no:nbval tests/library $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)
@@ -91,9 +92,15 @@ format: environment ## bring code and notebooks into that style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: environment ## write constraints.txt anew (needs python3.11 to python3.13)
-	@$(BIN)/python -m pip install --quiet "pip>=23.3"
-	@$(BIN)/python tools/lock.py
+# torch is moved by hand: it must have a small CPU build where the tests run. It asks for one version
+# of each of NVIDIA's packages and of Triton by itself.
+TORCH := 2.13.0
+
+lock: environment ## write constraints.txt anew: one set for every Python and platform
+	@echo "torch==$(TORCH)" | $(BIN)/uv pip compile requirements.txt - --universal --python-version 3.11 \
+		--upgrade --quiet --no-annotate --no-header --output-file .venv/lock.txt
+	@{ sed -n '/^#/p' constraints.txt; grep -vE '^(-e|nvidia-|cuda-|triton)' .venv/lock.txt; } >.venv/new.txt
+	@mv .venv/new.txt constraints.txt
 
 clean-site: ## remove the built site
 	@rm -rf _build

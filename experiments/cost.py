@@ -46,6 +46,7 @@ def work(run: dict, place: Place) -> dict:
     torch.set_num_threads(run["threads"])
     jobs = {**operations(run, place.device), **steps(run, place.device)}
     times = race(jobs, run["rounds"], place.device, settle=True)
+    place.tick(run["steps"])
     return {
         "milliseconds": {name: quartiles([1e3 * t for t in times[name]]) for name in jobs},
         "ratios": {n: ratios(times[over], times[under]) for n, (over, under) in RATIOS.items()},

@@ -38,9 +38,8 @@ def work(run: dict, place: Place) -> dict:
     """Look at one model before and after training."""
     fresh = build(run).to(place.device)
     before = look(fresh, run)
-    quiet = replace(place, folder=place.folder.parent / "compare", tick=lambda steps: None)
     model = build(run)
-    fit(model, run, quiet, run["trained_as"])
+    fit(model, run, replace(place, folder=place.folder.parent / "compare"), run["trained_as"])
     after = look(model, run)
     result = {"distances": shown(run), "near": NEAR, "before": before, "after": after}
     if run["encoding"] == "rope":

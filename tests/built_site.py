@@ -95,18 +95,20 @@ def address(site):
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(browser, shared_context, address):
     """`visit(name, **settings)` opens a page and notes in `page.faults` what it does wrong.
 
-    `before(page)` is called when the page is still blank.
+    With `shared`, other tests of the file may use its context, too. `before(page)` is called when
+    the page is still blank.
     """
-    contexts = []
+    pages, contexts = [], []
 
-    def open_page(name, before=lambda page: None, **settings):
-        context = browser.new_context(**{"viewport": DESK, **settings})
-        contexts.append(context)
-        context.set_default_timeout(120_000)  # milliseconds; the machine may be busy
+    def open_page(name, before=lambda page: None, shared=False, **settings):
+        settings = {"viewport": DESK, **settings}
+        context = shared_context(**settings) if shared else browser.new_context(**settings)
         page = context.new_page()
+        pages.append(page) if shared else contexts.append(context)
+        page.set_default_timeout(120_000)  # milliseconds; the machine may be busy
         page.faults = faults = []
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("console", lambda m: m.type == "error" and faults.append(f"console: {m.text}"))
@@ -117,11 +119,14 @@ def visit(browser, address):
             faults.append(f"asks another host: {route.request.url}")
             return route.abort()
 
-        context.route(re.compile(r"^(https?|wss?):"), only_here)
+        page.route(re.compile(r"^(https?|wss?):"), only_here)
         before(page)
         page.goto(urljoin(address, name), wait_until="load")
         return page
 
     yield open_page
+    for page in pages:
+        page.evaluate("localStorage.clear()")
+        page.close()
     for context in contexts:
         context.close()

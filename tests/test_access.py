@@ -60,16 +60,16 @@ def faults_of(page):
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", KINDS)
 def test_axe_finds_nothing_on_a_page_of_each_kind(visit, name, view):
-    assert faults_of(visit(f"{name}.html", **VIEWS[view])) == []
+    assert faults_of(visit(f"{name}.html", shared=True, **VIEWS[view])) == []
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_axe_finds_nothing_on_the_other_pages(visit, name):
-    assert faults_of(visit(f"{name}.html")) == []
+    assert faults_of(visit(f"{name}.html", shared=True)) == []
 
 
 def test_axe_would_find_something(visit):
-    page = visit("book/intro.html")
+    page = visit("book/intro.html", shared=True)
     page.evaluate("document.querySelector('article').innerHTML += '<button></button>'"
                   "+ '<p style=\"color: #bbb\">pale</p>'"
                   "+ '<pre><span class=odd style=\"color: #ccc\">code</span></pre>'")  # fmt: skip

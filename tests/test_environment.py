@@ -16,6 +16,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "environment.sh"
 PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 TOO_OLD = "sys.version_info = (3, 8, 18, 'final', 0)"
+TOO_NEW = "sys.version_info = (3, 14, 0, 'final', 0)"
 WITHOUT_VENV = "sys.modules['ensurepip'] = None"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
@@ -103,9 +104,10 @@ def assert_one_line(answer: subprocess.CompletedProcess, *words: str) -> None:
     assert all(word in lines[0] for word in words), lines[0]
 
 
-def test_python_too_old(project):
-    project.add_python("python3", TOO_OLD)
-    assert_one_line(project.run(), "python3 is Python 3.8", "3.11 to 3.13")
+@pytest.mark.parametrize(("pretence", "version"), [(TOO_OLD, "3.8"), (TOO_NEW, "3.14")])
+def test_python_too_old_or_too_new(project, pretence, version):
+    project.add_python("python3", pretence)
+    assert_one_line(project.run(), f"python3 is Python {version}", "3.11 to 3.13")
     assert not (project.root / ".venv").exists()
 
 

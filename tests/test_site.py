@@ -196,7 +196,7 @@ ROOM = """() => {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_in_a_browser(visit, name):
-    page = visit(f"{name}.html")
+    page = visit(f"{name}.html", shared=True)
     page.wait_for_function("document.fonts.status === 'loaded'")
     assert page.faults == []
     assert not page_scrolls_sideways(page)
