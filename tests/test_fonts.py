@@ -40,19 +40,23 @@ WIDTHS = (1280, 768, 390, 320)
 
 
 @pytest.fixture(scope="module", params=SETS)
-def fonts(request, tmp_path_factory):
-    family = SETS[request.param]
+def family(request):
+    return SETS[request.param]
+
+
+@pytest.fixture(scope="module")
+def fonts(family, tmp_path_factory):
     if family is None:
         return {}
     folder = tmp_path_factory.getbasetemp()
-    file = folder / f"{request.param}.conf"
+    file = folder / f"{family}.conf"
     bundled = Path(matplotlib.get_data_path(), "fonts")
     file.write_text(CONFIGURATION.format(bundled=bundled, folder=folder / "fonts", family=family))
-    return {"FONTCONFIG_FILE": str(file), "family": family}
+    return {"FONTCONFIG_FILE": str(file)}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def worn(browser, fonts, no_browser):
+def worn(browser, family, no_browser):
     """The browser really draws with the family of the set."""
     page = browser.new_page()
     page.set_content("<p>Abc</p>")
@@ -63,9 +67,8 @@ def worn(browser, fonts, no_browser):
     node = client.send("DOM.querySelector", {"nodeId": body, "selector": "p"})["nodeId"]
     (used,) = client.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
     page.close()
-    wanted = fonts.get("family", used["familyName"])
-    if used["familyName"] != wanted:
-        no_browser(f"the font {wanted} is not installed (drawn with {used['familyName']})")
+    if family not in (None, used["familyName"]):
+        no_browser(f"the font {family} is not installed (drawn with {used['familyName']})")
 
 
 # Boxes that are narrower than what they hold, unless they scroll, and words of a picture that leave
@@ -94,8 +97,10 @@ FAULTS = """() => {
     for (const element of root.children) {
       if (element.matches(".katex")) continue;
       if (element.matches("svg")) { lookAtPicture(element); continue; }
+      // In running text a formula ends with two empty pixels, a heading with a link that is unseen.
+      const slack = element.closest("article") ? 3 : 1;
+      const over = element.scrollWidth > element.clientWidth + slack && element.clientWidth > 1;
       // The theme gives these two negative margins.
-      const over = element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 1;
       if (over && !element.matches(".sidebar-primary__section, .sidebar-primary-item") &&
           !/auto|scroll/.test(getComputedStyle(element).overflowX)) say("too narrow", element);
       if (element.shadowRoot) look(element.shadowRoot);

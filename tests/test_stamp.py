@@ -201,6 +201,18 @@ def test_a_tree_is_not_copied_into_itself(small_tree):
     stamp.write_copy(small_tree, small_tree / "_build/copy", ADDRESS)
 
 
+def test_no_page_of_the_published_site_says_that_it_is_not(site):
+    """Neither do the notebooks that it offers for download."""
+    files = [*site.rglob("*.html"), *site.glob("_sources/**/*.ipynb")]
+    assert len(files) > 2 * len(NOTEBOOKS)
+    for path in files:
+        text = " ".join(read(path).split())
+        assert not re.search("this copy (of the notebook )?is not published", text, re.I), path
+    intro = read(site / "book/intro.html")
+    assert f"{ADDRESS.url}/blob/main/CITATION.cff" in intro
+    assert ADDRESS.site in BeautifulSoup(intro, "html.parser").find("pre").get_text()
+
+
 # The address
 
 
