@@ -129,8 +129,7 @@ def rotate(
             dimensions; otherwise as many dimensions as ``x`` and in its order, broadcast against
             it. ``pairs`` is ``head_dim / 2``, or fewer with ``rotated``.
         pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
-        rotated: where the tables have fewer pairs than ``x``: whether they turn the ``"first"`` or
-            the ``"last"`` of its numbers. The others pass through.
+        rotated: for tables of fewer pairs: whether they turn the ``"first"`` or the ``"last"``.
         inverse: turn clockwise instead.
         layout: ``"bhsd"`` (batch, heads, seq, head_dim; any dimensions may come before the last
             two), ``"bshd"``, ``"sbhd"``, or ``"thd"`` (tokens, heads, head_dim). Said, since heads
@@ -225,7 +224,8 @@ def _start(x: torch.Tensor, cos: torch.Tensor, rotated: str | None) -> int:
 
 def for_heads(table: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """``(batch, seq, pairs)`` with a dimension for the heads of ``x``, the same for all."""
-    return table.unsqueeze(1) if table.ndim == 3 and x.ndim == 4 else table
+    is_deep = isinstance(table, torch.Tensor) and table.ndim == 3
+    return table.unsqueeze(1) if is_deep and x.ndim == 4 else table
 
 
 # ---------------------------------------------------------------- the order of the dimensions

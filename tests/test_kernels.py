@@ -192,7 +192,7 @@ def test_gradients_of_gradients(pairing):
     pair = [numbers(1, heads, 2, 3, dtype=torch.float64).requires_grad_() for heads in (2, 1)]
 
     def turn(q, k):
-        return rotate_qk(q, k, *turns, pairing=pairing, backend="triton")
+        return rotate_qk(q, k, *turns, pairing=pairing, rotated="first", backend="triton")
 
     assert torch.autograd.gradcheck(turn, pair, fast_mode=True)
     assert torch.autograd.gradgradcheck(turn, pair, fast_mode=True)
@@ -352,7 +352,7 @@ def test_compilers_and_tracers_see_one_operator(pairing):
     pair = [numbers(1, heads, 3, 8).requires_grad_() for heads in (2, 1)]
 
     def turn(q, k):
-        return rotate_qk(q, k, *turns, pairing=pairing, backend="triton")
+        return rotate_qk(q, k, *turns, pairing=pairing, rotated="first", backend="triton")
 
     expected = turn(*pair)
     compiled = torch.compile(turn, fullgraph=True, backend="aot_eager")
@@ -370,7 +370,7 @@ def test_compilers_and_tracers_see_one_operator(pairing):
     assert any("rope_lib.rotate_qk" in str(node.target) for node in exported.graph.nodes)
     with FakeTensorMode() as mode:
         fakes = [mode.from_tensor(x) for x in (*pair, *turns)]
-        results = rotate_qk(*fakes, pairing=pairing, backend="triton")
+        results = rotate_qk(*fakes, pairing=pairing, rotated="first", backend="triton")
     assert [x.shape for x in results] == [x.shape for x in pair]
 
 
@@ -380,7 +380,7 @@ class Turning(torch.nn.Module):
         self.turns, self.pairing = turns, pairing
 
     def forward(self, q, k):
-        return rotate_qk(q, k, *self.turns, pairing=self.pairing, backend="triton")
+        return rotate_qk(q, k, *self.turns, pairing=self.pairing, rotated="first", backend="triton")
 
 
 @needs_kernels
@@ -469,7 +469,7 @@ BAD = {
     "q": (dict(q=[1.0]), TypeError, "q must be a torch.Tensor, got list"),
     "k flat": (dict(k=torch.ones(8)), ValueError, r"k must have at least 2 dimension"),
     "k other length": (dict(k=torch.ones(1, 1, 4, 8)), ValueError, "do not fit k of shape"),
-    "k narrow": (dict(k=torch.ones(1, 1, 3, 6)), ValueError, r"at most 6 / 2 pairs for k of shape"),
+    "k narrow": (dict(k=torch.ones(1, 1, 3, 6)), ValueError, r"each pair, 6 / 2 for k of shape"),
     "cos": (dict(cos=1.0), TypeError, "cos must be a torch.Tensor, got float"),
     "sin": (dict(sin=torch.ones(3, 3)), ValueError, "cos and sin must have the same shape"),
     "positions": (dict(positions=torch.ones(3)), TypeError, "positions must hold int32 or int64"),
