@@ -29,7 +29,7 @@ class Family:
         pairing, rotated, clockwise, output_pairing, signed: as in
             :class:`rope_lib.module.RotaryEmbedding`.
         axes: how pairs are shared out where positions have several axes, by a name of
-            :data:`rope_lib.sharing.SHARED_OUT`.
+            :data:`rope_lib.models.sharing.SHARED_OUT`.
         shipped: where the released code rounds; None where that is not reproduced.
     """
 
