@@ -74,7 +74,10 @@ class _Label(Encoding):
             )
         require_a_position_each(name, x, positions)
         wide = torch.promote_types(x.dtype, torch.float32)  # 16-bit sums are rounded once
-        return (x + self.vectors(positions, wide)).to(x.dtype)
+        labels = self.vectors(positions, wide)
+        if positions.ndim == 2 and x.ndim == 4:
+            labels = labels.unsqueeze(1)  # (batch, seq): the same for all heads
+        return (x + labels).to(x.dtype)
 
 
 class Sinusoidal(_Label):

@@ -357,9 +357,9 @@ FOUR = torch.arange(4)
         ),
         (lambda: Sinusoidal(8)(*random(2, 3, 8), FOUR), ValueError, r"shape \(3,\).*got \(4,\)"),
         (
-            lambda: Learned(9, 8)(*random(2, 3, 5, 4, 8), FOUR.expand(3, 4)),
+            lambda: Learned(9, 8)(*random(2, 3, 5, 4, 8), FOUR.expand(5, 4)),
             ValueError,
-            r"such as \(batch, 1, seq\)",
+            r"positions must have shape \(4,\), \(batch, 4\)",
         ),
         (lambda: Learned(9, 8).vectors(FOUR / 2), TypeError, "positions must be integers"),
         (
@@ -409,3 +409,9 @@ def test_narrow_integers_fall_into_the_same_buckets(dtype, bidirectional):
 def test_labels_are_floats():
     with pytest.raises(TypeError, match=r"dtype must be float16 or .*, got torch.int64"):
         Learned(4, 8).vectors(torch.arange(3), torch.int64)
+
+
+def test_positions_of_a_batch_are_the_same_for_all_heads():
+    x, ids = random(1, 3, 5, 4, 8)[0], torch.stack((FOUR, FOUR + 2, FOUR + 1))
+    added, _ = Sinusoidal(8)(x, x, ids)
+    assert torch.equal(added, Sinusoidal(8)(x, x, ids[:, None])[0])

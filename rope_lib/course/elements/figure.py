@@ -48,7 +48,7 @@ class MovingFigure:
 
     def script(self) -> str:
         """What all share, then the element. Each output carries both: in Colab each is a page."""
-        folder = files("rope_lib").joinpath("elements")
+        folder = files("rope_lib.course.elements")
         return "".join(folder.joinpath(f"{n}.js").read_text("utf-8") for n in ("figure", self.name))
 
 
