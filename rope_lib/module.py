@@ -112,23 +112,26 @@ class RotaryEmbedding(nn.Module):
         self.for_length(1)._inverse_frequencies(torch.device("cpu"))  # raises if it cannot fit
 
     @classmethod
-    def from_config(
-        cls, config: Any, *, layer_type: str | None = None, shipped: bool = False
-    ) -> "RotaryEmbedding":
-        """The rotation that a model's configuration describes.
+    def from_config(cls, config: Any, **how: Any) -> "RotaryEmbedding | None":
+        """The rotation that a model's configuration describes; None for layers that do not turn.
 
         Args:
-            config: a dictionary as in ``config.json``, or an object with ``to_dict()``; keys in
-                their old form (``rope_theta``, ``rope_scaling``) or under ``rope_parameters``.
-            layer_type: which kind of layer, such as ``"sliding_attention"``, where a model turns
-                them differently.
+            config: a dictionary as in ``config.json``, the path of one, or an object with
+                ``to_dict()``; keys in their old form (``rope_theta``, ``rope_scaling``) or under
+                ``rope_parameters``. What is passed over is told by a warning.
+            layer: the index of a layer, where a model does not turn all alike.
+            layer_type: or the type of its layers, such as ``"sliding_attention"``.
+            role: ``"attention"``; or ``"indexer"`` for DeepSeek's, ``"output"`` to turn back what
+                DeepSeek-V4's attention gives.
+            like: a model type whose code it has, where its own is not known.
             shipped: round where the model's released code rounds, bit for bit, instead of once.
 
         Raises:
-            TypeError, ValueError: an unknown model type, an unknown rotary key, two keys that
-                contradict each other, or a value that is not allowed; each named.
+            TypeError, ValueError: an unknown model type, a model without rotary embedding,
+                misspelt keys, keys that contradict each other, values that are not allowed.
         """
-        return cls(**read_config(config, layer_type=layer_type, shipped=shipped))
+        arguments = read_config(config, **how)
+        return None if arguments is None else cls(**arguments)
 
     def forward(
         self,

@@ -208,7 +208,7 @@ class Llama3:
     """Short wavelengths kept, long ones divided by ``factor``, a smooth blend between them.
 
     Kept below ``original_length / high_freq_factor`` tokens a turn, divided above
-    ``original_length / low_freq_factor``.
+    ``original_length / low_freq_factor``; where the two are equal, as in Llama 4, nothing between.
 
     Source: the Llama 3.1 release; "Effective long-context scaling", arXiv 2309.16039, is where
     the larger base comes from.
@@ -224,9 +224,9 @@ class Llama3:
         require_factor("factor", self.factor)
         require_count("original_length", self.original_length)
         require_positive("low_freq_factor", self.low_freq_factor)
-        if require_positive("high_freq_factor", self.high_freq_factor) <= self.low_freq_factor:
+        if require_positive("high_freq_factor", self.high_freq_factor) < self.low_freq_factor:
             raise ValueError(
-                f"high_freq_factor must be greater than low_freq_factor = {self.low_freq_factor}, "
+                f"high_freq_factor must be at least low_freq_factor = {self.low_freq_factor}, "
                 f"got {self.high_freq_factor}"
             )
 

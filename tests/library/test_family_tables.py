@@ -25,7 +25,7 @@ TYPES = sorted(set(MODELS) - REMOTE - FLAT)
 POLAR = {"deepseek_v2", "llama4_text"}
 # Types whose code knows one kind of rotation, though their configuration could ask for others.
 UNSCALED = {"cosmos3_edge_text", "eomt_dinov3", "ernie4_5_vl_moe_text", "llama4_vision_model",
-            "recurrent_gemma"}  # fmt: skip
+            "phimoe", "recurrent_gemma"}  # fmt: skip
 PHI_3 = {"phi3", "phi4_multimodal"}  # LongRoPE only
 DEAF = {"cohere2_moe"}  # its class has a field for rope_scaling, and never reads it
 # A configuration with head_dim = None, in the middle of which transformers' own scalings fail.
