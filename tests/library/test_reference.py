@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import reference
+from rope_lib.course import reference
 
 pairings = st.sampled_from(["interleaved", "half"])
 
