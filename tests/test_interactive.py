@@ -9,8 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import pytest
 
-from rope_lib.course import reference
-from rope_lib.course import interactive
+from rope_lib.course import interactive, reference
 from rope_lib.course.elements import clock, hands
 from rope_lib.course.elements.figure import fixed
 
