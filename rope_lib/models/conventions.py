@@ -52,6 +52,7 @@ from .layers import (
     lfm3_kind,
     llama4_kind,
     mimo_kind,
+    minimax_kind,
     not_every_fourth_from_the_end,
     of_indices,
 )
@@ -120,7 +121,9 @@ _add("afmoe flint internlm3 iquestcoder kolibri1 molmo2_text", LLAMA, head_dim=1
 _add("neucodec qwen2_5_omni_dit voxtral_realtime_encoder xcodec2", LLAMA, head_dim=64)
 _add("gemma gemma2 t5_gemma_module vaultgemma", LLAMA, head_dim=256)
 _add("timesfm2_5", LLAMA, head_dim=80)
-_add("nomic_bert", LLAMA, base=1000.0)
+_add("nomic_bert", LLAMA, base=1000.0, partial=True,
+     keys={"rotary_emb_base": "rope_theta", "rope_theta": "rope_theta",
+           "rotary_emb_fraction": "partial_rotary_factor"})  # fmt: skip
 _add("jina_embeddings_v3", LLAMA, base=20_000.0)
 _add("gpt_oss", LLAMA, base=150_000.0, head_dim=64, parameters=_GPT_OSS)
 _add("gte", LLAMA, base=160_000.0)
@@ -274,6 +277,20 @@ _add("ernie4_5_vl_moe_text", ERNIE_VL, base=500_000.0, sections=(22, 22, 20), ki
 _add("neomme", NEOMME, partial=True, head_dim=64, layers=_layers(1e6, partial_rotary_factor=0.25))
 _add("gemma4_vision", GEMMA_4_VISION, kinds=_TOWER, base=100.0, head_dim=64)
 
+# Code that was never part of transformers; see rope_lib.models.remote.
+_add("mpt-rope", LLAMA, per_head=("d_model", "n_heads"),
+     keys={"max_seq_len": "max_position_embeddings"})  # fmt: skip
+_add("qwen", LLAMA, partial=True, width="kv_channels", head_dim=128,
+     keys={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor",
+           "use_dynamic_ntk": ""})  # fmt: skip
+_add("phi3small", LLAMA, base=1e6, kinds=("default", "longrope"),
+     keys={"rope_embedding_base": "rope_theta", "rope_position_scale": ""})  # fmt: skip
+_add("minimax_text_01", LLAMA, base=1e7, head_dim=128, keys={"rotary_dim": "rotary_dim"})
+_add("stablelm_epoch", LLAMA, partial=True, fraction=0.25,
+     keys={"rope_pct": "partial_rotary_factor"})  # fmt: skip
+_add("mixformer-sequential", LLAMA, per_head=("n_embd", "n_head"), kinds=_PLAIN,
+     keys={"rotary_dim": "rotary_dim"}, parameters={"rotary_dim": 32})  # fmt: skip
+
 # Layers of several types, and layers that do not turn.
 _also("gemma3_text t5gemma2_text t5gemma2_decoder",
       kind_of_layer=every(6, "sliding_window_pattern", "_sliding_window_pattern"))  # fmt: skip
@@ -310,6 +327,7 @@ _also("qwen3_next qwen3_5_text qwen3_5_moe_text",
 _also("olmo_hybrid", kind_of_layer=every(4, others=LINEAR))
 _also("bailing_hybrid", kind_of_layer=every(6, "layer_group_size", others=LINEAR))
 _also("bamba", kind_of_layer=of_indices("attn_layer_indices"))
+_also("minimax_text_01", kind_of_layer=minimax_kind)
 _also("recurrent_gemma", kind_of_layer=alternate(LINEAR, LINEAR, SLIDING))
 
 # Indexers of sparse attention, and factors of scores beside the rotation.
@@ -320,5 +338,6 @@ _also(
       hy_v4 longcat_flash minicpm3 mistral4 mistral_large4_text youtu""",
     scores=("mscale",),
 )
-_also("ministral3", scores=("beta",))
-_also("mistral4", scores=("mscale", "beta"))
+_also("ministral3", scores=("beta",), extra=("llama_4_scaling_beta",))
+_also("mistral4", scores=("mscale", "beta"), extra=("llama_4_scaling_beta",))
+_also("phimoe phi3small", extra=("short_mscale", "long_mscale"))

@@ -101,6 +101,7 @@ class Model:
         base_of_layer: whether ``layer_rope_theta`` gives each layer its base, 0 for no turning.
         indexer: how the keys of sparse attention's indexer turn, where there is one.
         turns_values: whether values are turned as keys are, and the output turned back.
+        extra: rope parameters that only this model type has.
         scores: what scores are multiplied by beside the rotation; see
             :mod:`rope_lib.models.scores`.
     """
@@ -124,4 +125,5 @@ class Model:
     base_of_layer: bool = False
     indexer: Family | None = None
     turns_values: bool = False
+    extra: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()

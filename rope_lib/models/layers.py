@@ -146,6 +146,14 @@ def flint_kind(config: Mapping, layer: int, count: int) -> str:
     return FULL if layer < 2 or layer % 4 == 1 or layer == count - 1 else SLIDING
 
 
+def minimax_kind(config: Mapping, layer: int, count: int) -> str:
+    """A list has 1 for a layer with softmax, 0 for one with linear attention."""
+    keys = ("attn_type_list", "decoder_attention_types")
+    listed = next((config[key] for key in keys if config.get(key)), None)
+    full = _entry(keys[0], listed, layer) if listed else layer % 8 == 7
+    return FULL if full else LINEAR
+
+
 def lfm3_kind(config: Mapping, layer: int, count: int) -> str:
     if layer % 4 == 2:
         return FULL

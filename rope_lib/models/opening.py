@@ -15,7 +15,7 @@ from ..checks import require_instance
 from .conventions import MODELS
 from .defaults import SIZES
 from .family import Model
-from .remote import ALIASES, LIFTED, SEVERAL
+from .remote import ALIASES, LIFTED, NOT_READ
 from .schema import differing_keys
 from .unrotated import why_unrotated
 
@@ -123,8 +123,8 @@ def _kind(config: Mapping, parents: list, like: str | None) -> str:
 
 
 def _unknown(kind: str | None, config: Mapping) -> str:
-    if kind in SEVERAL:
-        return f"model_type {kind!r} holds {SEVERAL[kind]}"
+    if kind in NOT_READ:
+        return f"model_type {kind!r} {NOT_READ[kind]}"
     why = why_unrotated(kind)
     if why:
         return f"model_type {kind!r} has no rotary embedding to be read: {why}"

@@ -45,9 +45,14 @@ def kind_of(parameters: Parameters, opened: Opened) -> str:
         raise ValueError(f"rope_type must be one of {own} for {opened.kind}, got {kind!r}")
     if kind == "dynamic" and "alpha" in parameters and "alpha" in model.keys:  # HunYuan
         kind = "alpha"
-    allowed = {*_ALWAYS, *_TYPES[kind][0], *_TYPES[kind][1], ORIGINAL_LENGTH, *OUTSIDE}
-    allowed |= {"llama_4_scaling_beta"} if "beta" in model.scores else set()
-    allowed |= {"short_mscale", "long_mscale"} if opened.kind == "phimoe" else set()
+    allowed = {
+        *_ALWAYS,
+        *_TYPES[kind][0],
+        *_TYPES[kind][1],
+        ORIGINAL_LENGTH,
+        *OUTSIDE,
+        *model.extra,
+    }
     for key in sorted(set(parameters) - allowed):
         _refuse_or_tell(key, parameters, kind, opened)
     return kind

@@ -40,7 +40,8 @@ ORIGINAL_LENGTH = "original_max_position_embeddings"
 _AT_THE_TOP = ("rope_theta", "partial_rotary_factor", ORIGINAL_LENGTH)
 _MISSPELT = ("theta", "rotary_dim", "rotary_pct")
 _SECTIONS = ("mrope_section", "mrope_interleaved")
-_OLD_NAMES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn", "none": "default"}
+_OLD_NAMES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn",
+              "telechat3-yarn": "yarn", "none": "default"}  # fmt: skip
 
 
 def _each(check: Callable) -> Callable:
@@ -201,8 +202,6 @@ def _of_layer(config: dict, model: Model, layer_type: str | None) -> Mapping:
     new = config.get("rope_parameters", {})
     nested = is_nested(new)
     kinds = layer_types(config, model)
-    if layer_type not in kinds:
-        raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}")
     if (model.layers and new and not nested) or (nested and layer_type not in new):
         raise ValueError(f"rope_parameters must hold a dictionary for each of {kinds}, got {new}")
     own = new[layer_type] if nested else new
@@ -217,7 +216,8 @@ def turns(config: dict, model: Model, layer_type: str | None) -> bool:
     """
     kinds = layer_types(config, model)
     if layer_type not in kinds:
-        raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}")
+        hint = "; or ask by layer=" if layer_type is None else ""
+        raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}{hint}")
     if layer_type is None:
         return True
     new = config.get("rope_parameters", {})

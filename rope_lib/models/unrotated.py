@@ -18,7 +18,7 @@ _INSTEAD = {
         cpmant deberta deberta-v2 funnel longt5 mpnet mt5 pop2piano prophetnet sew-d
         switch_transformers t5 transfo-xl udop umt5 vits xlnet""",
     "ALiBi lowers its scores by the distance": """
-        baichuan-13b bloom btlm jina_embeddings_v2 mpt""",
+        bloom btlm jais jina_embeddings_v2 mpt""",
     "it has a state that is carried along instead of attention": """
         falcon_mamba mamba mamba2 rwkv rwkv5 xlstm""",
     "its attention has no positions at all": """

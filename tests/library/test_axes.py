@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import Axes, RotaryEmbedding, axes, inverse_frequencies
+from rope_lib import Axes, RotaryEmbedding, axes, inverse_frequencies, rotation_tables
 from rope_lib.models import sharing
 from rope_lib.models.sharing import SHARED_OUT
 
@@ -170,8 +170,10 @@ BAD = [
     (lambda: Axes((0.0, 1.0), (0, 1), 4), TypeError, "axis must hold integers, got 0.0"),
     (lambda: Axes((0, True), (0, 1), 4), TypeError, "axis must hold integers, got True"),
     (lambda: Axes((0, 1), (0.5, 1), 4), TypeError, "step must hold integers, got 0.5"),
-    (lambda: Axes([0, 1], (0, 1), 4), TypeError, "axis must be tuple"),
-    (lambda: Axes((0, 1), None, 4), TypeError, "step must be tuple, got None"),
+    (lambda: Axes("01", (0, 1), 4), TypeError, "axis must be tuple or list, got '01'"),
+    (lambda: axes.axial([16, 7]), ValueError, "rotary_dim must be even"),
+    (lambda: axes.axial([]), ValueError, "sizes must hold one number an axis"),
+    (lambda: Axes((0, 1), None, 4), TypeError, "step must be tuple or list, got None"),
     (lambda: axes.sections([]), ValueError, "sizes must hold one number an axis"),
     (lambda: axes.sections(8), TypeError, "sizes must be list or tuple, got 8"),
     (lambda: axes.sections([4, 0]), ValueError, "sizes must be at least 1, got 0"),
@@ -205,3 +207,21 @@ def test_positions_without_their_axes_are_refused(positions):
         rope(q, q, positions)
     with pytest.raises(ValueError, match="positions must have the 2 axes as their first dimension"):
         rope.tables(positions)
+
+
+@pytest.mark.parametrize("widths", [[16, 56, 56], [44, 42, 42], (2, 6)])
+def test_ladders_of_unequal_width(widths):
+    """Flux and Wan: every axis has the frequencies of its own width, to the last bit."""
+    rope = RotaryEmbedding(sum(widths), pairing="interleaved", axes=axes.axial(widths))
+    positions = torch.randint(0, 1000, (len(widths), 9))
+    tables = rope.tables(positions, torch.float64)
+    alone = [
+        rotation_tables(row, inverse_frequencies(width), torch.float64)
+        for row, width in zip(positions, widths, strict=True)
+    ]
+    for found, parts in zip(tables, zip(*alone, strict=True), strict=True):
+        assert torch.equal(found, torch.cat(parts, dim=-1))
+
+
+def test_lists_where_json_has_lists():
+    assert Axes([0, 1], [0, 1], 4) == Axes((0, 1), (0, 1), 4)
