@@ -280,7 +280,9 @@ class RotaryEmbedding(nn.Module):
         """Cached keys, turned from one set of positions to another.
 
         After old tokens have left a cache, the rest can be moved up; and where a text outgrows the
-        length that its frequencies were made for, the cache can be moved to new ones.
+        length that its frequencies were made for, the cache can be moved to new ones. Each move
+        rounds. In 16 bits, 1,000 moves by one token leave an error of 0.4 where one leaves 0.003:
+        keep the keys as they were turned first, and move those, from their first positions.
 
         Args:
             k: keys that this module turned by ``old_positions``, ``(..., seq, head_dim)``.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rope_lib import inverse_frequencies, permute_projection, reference
-from rope_lib.course import interactive
+from rope_lib import inverse_frequencies, permute_projection
+from rope_lib.course import interactive, reference
 from rope_lib.course.decay import bound_factor
 from rope_lib.course.elements import decay, grid, hands, pairings, scalings, word_order
 

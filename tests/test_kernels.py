@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from rope_lib import inverse_frequencies, reference, rotate, rotation_tables
+from rope_lib import inverse_frequencies, rotate, rotation_tables
+from rope_lib.course import reference
 from rope_lib.kernels import fault, rotate_into_cache, rotate_qk, rotate_qk_
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rope_lib import inverse_frequencies, reference
+from rope_lib import inverse_frequencies
+from rope_lib.course import reference
 from rope_lib.course.decay import (
     base_bound,
     bound_factor,

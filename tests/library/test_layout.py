@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import RotaryEmbedding, permute_projection, reference, to_half, to_interleaved
+from rope_lib import RotaryEmbedding, permute_projection, to_half, to_interleaved
+from rope_lib.course import reference
 
 
 def test_the_orders_written_out():

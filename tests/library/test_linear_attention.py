@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rope_lib import RotaryEmbedding, reference
+from rope_lib import RotaryEmbedding
+from rope_lib.course import reference
 from rope_lib.course.attention import attention
 from rope_lib.course.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
 from rope_lib.course.linear_attention import FavorFeatures, linear_attention

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rope_lib import NTK, DynamicNTK, Linear, LongRoPE, RotaryEmbedding, axial, reference
+from rope_lib import NTK, DynamicNTK, Linear, LongRoPE, RotaryEmbedding, axial
+from rope_lib.course import reference
+from rope_lib.positions import packed_positions
 
 
 def heads(*shape, seed=0, dtype=torch.float64):
@@ -337,5 +339,36 @@ def test_tables_of_another_width_are_no_partial_rotation():
         rope.rotate(q[..., :4], q, *rope.tables(torch.arange(3)))
     with pytest.raises(TypeError, match=r"cos must be a torch\.Tensor"):
         rope.rotate(q, q, 1.0, 0.0)
-    with pytest.raises(ValueError, match="backend must be None or 'torch' or 'triton', got 'cuda'"):
+    with pytest.raises(
+        ValueError, match="backend must be None or 'torch' or 'triton' or 'onnx', got 'cuda'$"
+    ):
         RotaryEmbedding(8, pairing="half", backend="cuda")
+
+
+def test_keys_that_are_moved_again_and_again():
+    """vllm#57672, llama.cpp#4097: each move rounds, unless it begins with what was turned first."""
+    rope = RotaryEmbedding(64, pairing="half")
+    k = torch.randn(1, 1, 16, 64, dtype=torch.bfloat16)
+    first, moves = torch.arange(16) + 1000, 300
+    turned = drifting = rope(None, k, first)[1]
+    for step in range(moves):
+        drifting = rope.rerotate(drifting, first - step, first - step - 1)
+    moved = rope.rerotate(turned, first, first - moves)
+    exact = rope(None, k.float(), first - moves)[1]
+    drift, once = ((x - exact).abs().max().item() for x in (drifting, moved))
+    assert once < 0.04  # two roundings of numbers up to 4
+    assert drift > 3 * once
+
+
+def test_nested_tensors_are_told_how():
+    """Sequences of several lengths in one tensor: their values turn by packed positions."""
+    parts = [torch.randn(length, 2, 8) for length in (3, 5)]
+    jagged = torch.nested.nested_tensor(parts, layout=torch.jagged)
+    rope = RotaryEmbedding(8, pairing="half", layout="thd")
+    with pytest.raises(
+        TypeError, match=r"turn its values.. with layout='thd' and packed_positions"
+    ):
+        rope(jagged, None, torch.arange(8))
+    turned, _ = rope(jagged.values(), None, packed_positions(jagged.offsets()))
+    alone = [rope(part, None, torch.arange(len(part)))[0] for part in parts]
+    assert torch.equal(turned, torch.cat(alone))

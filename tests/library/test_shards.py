@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.distributed.tensor import DTensor, Shard, init_device_mesh
 
 from rope_lib import RotaryEmbedding
 
@@ -48,7 +49,17 @@ def work(rank, folder):
     result = gather(attend(turned_q, all_k, gather(v), mine))
     if rank == 0:
         torch.save({"q": all_q, "k": all_k, "out": result}, f"{folder}/result")
+    refuse_distributed_tensors(rope, q, mine)
     dist.destroy_process_group()
+
+
+def refuse_distributed_tensors(rope, q, positions):
+    """Their operators cannot mix with plain tensors: a process turns its own shard, as above."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    with pytest.raises(
+        TypeError, match=r"turn the to_local.. of a DTensor by the positions of its"
+    ):
+        rope(DTensor.from_local(q, mesh, [Shard(1)]), None, positions)
 
 
 @pytest.mark.skipif(
