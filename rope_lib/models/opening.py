@@ -22,7 +22,11 @@ from .unrotated import why_unrotated
 #: Where a larger model keeps the part that reads text.
 PARTS = ("text_config", "language_config", "llm_config", "thinker_config")
 #: The model type of a text part that does not say it, by that of the whole.
-_UNTYPED = {"llava": "llama", "llava_next": "llama", "kimi_k25": "deepseek_v3"}
+_UNTYPED = {
+    "kimi_k25": "deepseek_v3",
+    "llava": "llama",
+    "llava_next": "llama",
+}
 
 
 @dataclass

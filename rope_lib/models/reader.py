@@ -15,7 +15,7 @@ from .arguments import arguments_of, precision_of
 from .layers import Layer, layer_at
 from .opening import Opened, open_config
 from .scalings import kind_of, shortened
-from .schema import collect, is_nested, turns, unknown_keys, without_nulls
+from .schema import beside_layers, collect, is_nested, turns, unknown_keys, without_nulls
 from .scores import ScoreFactors, factors_of
 from .stray import contradicts, is_claim
 
@@ -88,6 +88,8 @@ def read(
         return Reading(None, "none", scores, tuple(opened.notes), opened)
     parameters = collect(opened.config, opened.model, this.kind)
     kind = kind_of(parameters, opened)
+    for key, value in beside_layers(opened.config).items():
+        opened.notes.append(f"rope_parameters[{key!r}] = {shortened(value)} is not read")
     scores = factors_of(opened.model.scores, parameters, opened.config, this.turns)
     if not this.turns:
         return Reading(None, "none", scores, tuple(opened.notes), opened)

@@ -11,16 +11,18 @@ Lifted = tuple[str, dict, list[str]]
 #: Model types that turn exactly as another one.
 ALIASES = {
     **dict.fromkeys(("deepseek", "internlm2", "minicpm", "molmo"), "llama"),
+    # MiniCPM, Llama 3 or Qwen2, by the release; they turn alike
+    **dict.fromkeys(("minicpmv", "minicpmo"), "llama"),
     **dict.fromkeys(("Yi", "aquila", "exaone", "orion", "solar", "telechat3", "xverse"),
                     "llama"),  # ports
     **dict.fromkeys(("RefinedWeb", "RefinedWebModel"), "falcon"),
     "phi-msft": "mixformer-sequential",
+    "exaone4_5_text": "exaone4",
+    "phi3_v": "phi3",
     "kimi_k2": "deepseek_v3",
 }  # fmt: skip
 #: Model types that turn, but not by what their configuration says, and what to do with them.
 NOT_READ = {
-    "minicpmv": "holds MiniCPM (2.0), Llama 3 (2.5) or Qwen2 (2.6): say like='llama' or 'qwen2'",
-    "minicpmo": "holds a Qwen2 or a Qwen3: say like='qwen2' or like='qwen3'",
     "telechat": "has bases that are written in its code only: build a RotaryEmbedding by hand",
     **dict.fromkeys(
         ("clvp_decoder", "clvp_encoder", "cohere_compass_text", "dots3_note_text", "edgetam_video",
@@ -64,11 +66,20 @@ def _qwen(config: dict) -> Lifted:
 
 
 def _chatglm(config: dict) -> Lifted:
-    """GLM-4 multiplies its base by ``rope_ratio``."""
+    """GLM-4 and ChatGLM3 multiply the base by ``rope_ratio``, ChatGLM2 divides positions by it."""
     ratio = config.get("rope_ratio", 1)
-    if ratio in (1, None) or isinstance(ratio, bool) or config.get("padded_vocab_size") != 151_552:
+    if ratio in (1, None) or isinstance(ratio, bool | str):
         return "chatglm", config, []
-    return "chatglm", {**config, "rope_theta": 10_000.0 * ratio, "rope_ratio": 1}, []
+    notes = []
+    if config.get("padded_vocab_size") != 151_552:
+        if ratio != 50:
+            raise ValueError(
+                f"rope_ratio must be 1 or 50 in a chatglm that is no GLM-4, got {ratio!r}: "
+                "ChatGLM2 divides positions by it, ChatGLM3 multiplies its base; say rope_theta or "
+                "rope_scaling instead"
+            )
+        notes = ["rope_ratio = 50 is read as in ChatGLM3-32k: the base is multiplied by it"]
+    return "chatglm", {**config, "rope_theta": 10_000.0 * ratio, "rope_ratio": 1}, notes
 
 
 def _phi3small(config: dict) -> Lifted:

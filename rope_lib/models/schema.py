@@ -148,6 +148,13 @@ def without_nulls(config: dict, model: Model) -> dict:
     return {key: value for key, value in config.items() if value is not None or key in keep}
 
 
+def beside_layers(config: Mapping) -> dict:
+    """What ``rope_parameters`` has beside the dictionaries of its layers; it is not read."""
+    new = config.get("rope_parameters")
+    nested = by_layer(new)
+    return {key: value for key, value in new.items() if key not in nested} if nested else {}
+
+
 def keys_about_rotation(config: Mapping) -> set:
     return {key for key in config if _ABOUT_ROTATION.search(str(key))}
 
@@ -200,11 +207,11 @@ def _fill(parameters: Parameters, default: Mapping) -> None:
 def _of_layer(config: dict, model: Model, layer_type: str | None) -> Mapping:
     """The ``rope_parameters`` for one type of layer, as they stand."""
     new = config.get("rope_parameters", {})
-    nested = is_nested(new)
-    kinds = layer_types(config, model)
-    if (model.layers and new and not nested) or (nested and layer_type not in new):
-        raise ValueError(f"rope_parameters must hold a dictionary for each of {kinds}, got {new}")
-    own = new[layer_type] if nested else new
+    nested = by_layer(new)
+    if (model.layers and new and not nested) or (nested and layer_type not in nested):
+        kinds, keys = layer_types(config, model), list(new)[:6] if isinstance(new, Mapping) else new
+        raise ValueError(f"rope_parameters must hold a dictionary for each of {kinds}, got {keys}")
+    own = nested[layer_type] if nested else new
     return {} if own is None else own
 
 
@@ -220,9 +227,9 @@ def turns(config: dict, model: Model, layer_type: str | None) -> bool:
         raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}{hint}")
     if layer_type is None:
         return True
-    new = config.get("rope_parameters", {})
-    if is_nested(new) and layer_type in new:
-        return new[layer_type] is not None
+    nested = by_layer(config.get("rope_parameters"))
+    if layer_type in nested:
+        return nested[layer_type] is not None
     if model.layers.get(layer_type, {}) is None:
         return False
     return turns_of_type(config, model, layer_type)
@@ -237,16 +244,21 @@ def _refuse_gaps(parameters: Parameters, default: Mapping, layer_type: str | Non
 
 
 def is_nested(new: Any) -> bool:
-    """Whether ``rope_parameters`` holds a dictionary, or None, for each type of layer."""
-    values = list(new.values()) if isinstance(new, Mapping) else []
-    layers = [value for value in values if value is not None]
-    return bool(layers) and all(isinstance(value, Mapping) for value in layers)
+    """Whether ``rope_parameters`` holds a dictionary for each type of layer."""
+    return bool(by_layer(new))
+
+
+def by_layer(new: Any) -> Mapping:
+    """The dictionaries of the types of layers, None for one that does not turn; or nothing."""
+    values = new if isinstance(new, Mapping) else {}
+    if not any(isinstance(value, Mapping) for value in values.values()):
+        return {}
+    return {key: own for key, own in values.items() if own is None or isinstance(own, Mapping)}
 
 
 def layer_types(config: dict, model: Model) -> list:
     """What ``layer_type`` may be: one of several, or nothing where all layers are alike."""
-    new = config.get("rope_parameters", {})
-    nested = new if is_nested(new) else {}
+    nested = by_layer(config.get("rope_parameters"))
     named = require_instance("layer_types", config.get("layer_types", ()), list | tuple)
     for name in named:
         require_instance("layer_types", name, str)
@@ -275,6 +287,8 @@ def _agree_with_key(
             raise ValueError(f"{key} = {value!r} does not say for which type of layers it is")
         if key == "rope_scaling":
             parameters.agree_all(value, key)
+        elif key == "partial_rotary_factor" and is_nested(config.get("rope_parameters")):
+            parameters.setdefault(key, require_fraction(key, value))  # layers have their own
         elif key in _AT_THE_TOP or (model.sections and key in _SECTIONS):
             parameters.agree(key, value, key)
         return

@@ -181,9 +181,13 @@ def test_chatglm_3_turns_half_of_each_head_in_interleaved_pairs(more):
 
 
 def test_a_rope_ratio_that_could_mean_two_things_is_refused():
-    """ChatGLM2-6B-32k divides positions by it; ChatGLM3-6B-32k multiplies the base."""
-    with pytest.raises(ValueError, match="rope_ratio must be 1"):
-        RotaryEmbedding.from_config(CHATGLM_3 | {"rope_ratio": 50})
+    """ChatGLM2-6B-32k divides positions by it; ChatGLM3-6B-32k and GLM-4 multiply the base."""
+    with pytest.raises(ValueError, match="rope_ratio must be 1 or 50"):
+        RotaryEmbedding.from_config(CHATGLM_3 | {"rope_ratio": 16})
+    with pytest.warns(UserWarning, match="as in ChatGLM3-32k"):
+        assert RotaryEmbedding.from_config(CHATGLM_3 | {"rope_ratio": 50}).base == 500_000
+    glm_4 = CHATGLM_3 | {"padded_vocab_size": 151_552, "rope_ratio": 10_000}
+    assert RotaryEmbedding.from_config(glm_4).base == 1e8
 
 
 @pytest.mark.parametrize("config", [CHATGLM_6B, CHATGLM_3], ids=["ChatGLM-6B", "ChatGLM3"])

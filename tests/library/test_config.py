@@ -503,7 +503,7 @@ ALIASES = [
     (long(SHORT, LONG[1:]), {}, "long_factor", "47"),
     (long(SHORT[1:], LONG[1:]), {}, "factor", "47"),
     (long(SHORT, ["1"] * 48), {}, "long_factor", "'1'"),
-    (CHATGLM_3 | {"rope_ratio": 50}, {}, "rope_ratio", "50"),
+    (CHATGLM_3 | {"rope_ratio": 4}, {}, "rope_ratio", "4"),
     (DEEPSEEK_V3 | {"rope_interleave": "false"}, {}, "rope_interleave", "'false'"),
     (MISTRAL | {"rope_scaling": {"type": "mystery"}}, {}, "rope_type", "'mystery'"),
     (MISTRAL | {"rope_scaling": {"type": ["linear"]}}, {}, "type", "'linear'"),
