@@ -18,7 +18,7 @@ from family_sources import CONFIGS, Plain, half_width, source
 from rope_lib import DynamicNTK, RotaryEmbedding
 from rope_lib.models.conventions import MODELS
 
-REMOTE = {"chatglm", "chatglm-6b"}  # never part of transformers
+REMOTE = set(MODELS) - set(CONFIG_MAPPING.keys())  # never part of transformers
 FLAT = {"qwen2_vl", "qwen2_5_vl"}  # old configurations, read like those of the text model within
 TYPES = sorted(set(MODELS) - REMOTE - FLAT)
 # torch.polar, of which these make their tables, rounds other numbers up than cos and sin do.
