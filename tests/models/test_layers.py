@@ -205,7 +205,7 @@ YARN = {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}
 
 
 def test_deepseek_s_factor():
-    """vllm#48621: (0.1 * 0.707 * ln 40 + 1) ** 2."""
+    """vllm#48621, Megatron-LM#1429: (0.1 * 0.707 * ln 40 + 1) ** 2."""
     config = {"model_type": "deepseek_v2", "num_attention_heads": 8, "qk_rope_head_dim": 64,
               "rope_scaling": YARN | {"mscale": 0.707, "mscale_all_dim": 0.707}}  # fmt: skip
     assert score_factors(config).constant == pytest.approx(1.58963, abs=5e-6)
@@ -229,7 +229,7 @@ MINISTRAL = {"model_type": "ministral3", **HEADS, "rope_parameters": {
 
 
 def test_llama_4_scaling_beta():
-    """1 + 0.1 ln(1 + floor(65,536 / 16,384)) = 1.16094, as Ministral's own code has it."""
+    """sglang#26203: 1 + 0.1 ln(1 + floor(65,536 / 16,384)) = 1.16094, as Ministral's code has it."""
     code = transformers.models.ministral3.modeling_ministral3
     positions = torch.tensor([[0, 1, 16_383, 16_384, 65_536, 10**6]])
     found = score_factors(MINISTRAL).at(positions)

@@ -16,7 +16,7 @@ import torch
 
 from rope_lib.course import results
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
 SCRIPTS = ("compare", "length", "linear", "heads", "cost")
 TINY = ["--steps", "6", "--width", "16", "--heads", "2", "--rates", "0.01", "--bytes-a-step", "64"]

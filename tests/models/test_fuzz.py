@@ -6,7 +6,7 @@ plain arguments: paste them behind ``@example`` on the test, or call ``check_mod
 ``@reproduce_failure(...)`` below it, put on the test, replays the same case. For other cases than
 these, run::
 
-    pytest tests/library/test_fuzz.py --hypothesis-seed=1 --hypothesis-profile=default
+    pytest tests/models/test_fuzz.py --hypothesis-seed=1 --hypothesis-profile=default
 """
 
 import copy

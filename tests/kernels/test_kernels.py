@@ -189,6 +189,7 @@ def test_a_position_beyond_the_table_is_not_another_number():
 @needs_kernels
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_gradients_of_gradients(pairing):
+    """candle#3568, LongLive#61: a kernel must not cut gradients, neither the first nor the next."""
     turns = tables(torch.tensor([3, 500]), 1, torch.float64)
     pair = [numbers(1, heads, 2, 3, dtype=torch.float64).requires_grad_() for heads in (2, 1)]
 

@@ -92,6 +92,7 @@ def test_kinds_that_turn_alike_are_told_once():
 
 
 def test_contradictions_and_misspelt_keys_are_told():
+    """sglang#38786: betas that were swapped are among them."""
     told = explain(LLAMA | {"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}})
     assert told.kinds == ()
     assert "500000.0" in told.problems[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "environment.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "environment.sh"
 PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 TOO_OLD = "sys.version_info = (3, 8, 18, 'final', 0)"
 TOO_NEW = "sys.version_info = (3, 14, 0, 'final', 0)"

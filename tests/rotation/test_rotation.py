@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from rope_lib import (
     Precision,
     inverse_frequencies,
-    reference,
     rotate,
     rotate_,
     rotation_tables,
@@ -19,6 +18,7 @@ from rope_lib import (
     to_interleaved,
 )
 from rope_lib.checks import seen_any
+from rope_lib.course import reference
 
 pairings = st.sampled_from(["interleaved", "half"])
 widths = st.integers(1, 12).map(lambda pairs: 2 * pairs)

@@ -14,7 +14,7 @@ import torch
 
 from rope_lib.course import results
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 CPU = torch.device("cpu")
 

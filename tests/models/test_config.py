@@ -716,3 +716,40 @@ def test_a_dictionary_may_be_asked_for_a_type_of_layer_as_its_object_may():
     plain = RotaryEmbedding.from_config(MISTRAL)
     for layer_type in ("full_attention", "sliding_attention"):
         assert str(RotaryEmbedding.from_config(MISTRAL, layer_type=layer_type)) == str(plain)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"rope_type": "linear", "factor": 2.0}, "rope_parameters must have 'rope_theta'"),
+        ({"rope_type": "axial", "rope_theta": 1e4}, "rope_type must be one of .*got 'axial'"),
+        ({"rope_type": "dynamic with alpha", "rope_theta": 1e4, "alpha": 2.0}, "got 'dynamic with"),
+        ({"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0,
+          "original_max_position_embeddings": 64}, "must be max_position_embeddings = 4096"),
+    ],
+)  # fmt: skip
+def test_what_would_be_passed_over_in_silence_is_refused(parameters, words):
+    """unsloth#7028."""
+    with pytest.raises(ValueError, match=words):
+        read(LLAMA_2 | {"rope_parameters": parameters})
+
+
+def test_keys_that_nobody_knows_are_told_and_passed_over():
+    """Published files have them; one that is misspelt, or says otherwise, is refused above."""
+    stray = LLAMA_31 | {"rope_pos_offset": 3, "alibi_rope": 0.5}
+    stray["rope_scaling"] = LLAMA_31["rope_scaling"] | {"attn_factor": 0.9, "kind": 2}
+    with pytest.warns(UserWarning) as told:
+        rope = read(stray)
+    assert facts(rope) == facts(read(LLAMA_31))
+    for key in ("rope_pos_offset", "alibi_rope", "attn_factor", "kind"):
+        assert sum(f"{key!r} = " in str(each.message) for each in told) == 1
+
+
+def test_the_code_of_another_type():
+    unknown = LLAMA_31 | {"model_type": "my_own_llama"}
+    with pytest.raises(ValueError, match="'my_own_llama' is not known.*like='llama'"):
+        read(unknown)
+    assert facts(read(unknown, like="llama")) == facts(read(LLAMA_31))
+    for like in ("lama", 7):
+        with pytest.raises((TypeError, ValueError), match="like must be"):
+            read(unknown, like=like)

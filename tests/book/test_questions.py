@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "questions.md"
 COUNT = 25
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")  # words, address
