@@ -121,7 +121,7 @@ _add("afmoe flint internlm3 iquestcoder kolibri1 molmo2_text", LLAMA, head_dim=1
 _add("neucodec qwen2_5_omni_dit voxtral_realtime_encoder xcodec2", LLAMA, head_dim=64)
 _add("gemma gemma2 t5_gemma_module vaultgemma", LLAMA, head_dim=256)
 _add("timesfm2_5", LLAMA, head_dim=80)
-_add("nomic_bert", LLAMA, base=1000.0, partial=True,
+_add("nomic_bert", LLAMA, base=1000.0,
      keys={"rotary_emb_base": "rope_theta", "rope_theta": "rope_theta",
            "rotary_emb_fraction": "partial_rotary_factor"})  # fmt: skip
 _add("jina_embeddings_v3", LLAMA, base=20_000.0)

@@ -738,7 +738,7 @@ def test_keys_that_nobody_knows_are_told_and_passed_over():
     """Published files have them; one that is misspelt, or says otherwise, is refused above."""
     stray = LLAMA_31 | {"rope_pos_offset": 3, "alibi_rope": 0.5}
     stray["rope_scaling"] = LLAMA_31["rope_scaling"] | {"attn_factor": 0.9, "kind": 2}
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="not read") as told:
         rope = read(stray)
     assert facts(rope) == facts(read(LLAMA_31))
     for key in ("rope_pos_offset", "alibi_rope", "attn_factor", "kind"):
@@ -747,7 +747,7 @@ def test_keys_that_nobody_knows_are_told_and_passed_over():
 
 def test_the_code_of_another_type():
     unknown = LLAMA_31 | {"model_type": "my_own_llama"}
-    with pytest.raises(ValueError, match="'my_own_llama' is not known.*like='llama'"):
+    with pytest.raises(ValueError, match=r"'my_own_llama' is not known.*like='llama'"):
         read(unknown)
     assert facts(read(unknown, like="llama")) == facts(read(LLAMA_31))
     for like in ("lama", 7):

@@ -229,7 +229,7 @@ MINISTRAL = {"model_type": "ministral3", **HEADS, "rope_parameters": {
 
 
 def test_llama_4_scaling_beta():
-    """sglang#26203: 1 + 0.1 ln(1 + floor(65,536 / 16,384)) = 1.16094, as Ministral's code has it."""
+    """sglang#26203: 1 + 0.1 ln(1 + floor(65,536 / 16,384)) = 1.16094, as in Ministral's code."""
     code = transformers.models.ministral3.modeling_ministral3
     positions = torch.tensor([[0, 1, 16_383, 16_384, 65_536, 10**6]])
     found = score_factors(MINISTRAL).at(positions)

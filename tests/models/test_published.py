@@ -36,8 +36,6 @@ REFUSED = {
     "rope_scaling without type": "rope_type is missing",
     "rope_scaling type null": "rope_type is missing",
     "dynamic factor 0.5": "factor must be at least 1, got 0.5",
-    # the source has 49 numbers for 48 pairs
-    "Phi-3.5-mini-instruct": "one number a pair each, got 49 and 48",
     "chatglm2-6b-int4": "config must have 'model_type'",
     "Falcon-Perception": "not known",
     "TeleChat-7B": "written in its code only",
@@ -45,7 +43,8 @@ REFUSED = {
 } | dict.fromkeys(
     ("Baichuan2-13B (ALiBi)", "MPT-7B (ALiBi)", "bert-base-uncased", "mamba-2.8b", "gpt2",
      "opt-6.7b", "Nemotron-H-8B", "gpt2-medium", "gpt_bigcode-1b", "rwkv-5-world-3b",
-     "snowflake-arctic-embed-m", "vit-huge-patch14-224-in21k"),
+     "snowflake-arctic-embed-m", "vit-huge-patch14-224-in21k",
+     "vit-large-patch32-224-in21k"),
     NOT_TURNING,
 )  # fmt: skip
 # What transformers 5.23 cannot be asked, and why; the library reads it.

@@ -211,7 +211,7 @@ def test_positions_without_their_axes_are_refused(positions):
 
 @pytest.mark.parametrize("widths", [[16, 56, 56], [44, 42, 42], (2, 6)])
 def test_ladders_of_unequal_width(widths):
-    """diffusers#12538, Flux and Wan: every axis has the frequencies of its own width, to the last bit."""
+    """diffusers#12538, Flux and Wan: every axis has the very frequencies of its own width."""
     rope = RotaryEmbedding(sum(widths), pairing="interleaved", axes=axes.axial(widths))
     positions = torch.randint(0, 1000, (len(widths), 9))
     tables = rope.tables(positions, torch.float64)
