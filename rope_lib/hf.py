@@ -40,6 +40,7 @@ from .scaling import DynamicNTK, LongRoPE
 # How released code writes a pair's number into its tables, where it is not doubled: (t, t).
 _ONCE = {"gpt_oss", "openai_privacy_filter", "deepseek_v4"}
 _COMPLEX = {"deepseek_v2", "llama4_text"}
+_WITH_BATCH = {"sam3_vit_model"}  # of positions without one
 _REPEATED = {"blt_patcher", "blt_local_encoder", "blt_local_decoder", "blt_global_transformer"}
 _REPEATED_FAMILIES = {"Cohere", "GLM-4V", "ERNIE 4.5 VL", "SAM 3 and Llama 4, vision tower",
                       "Inkling, vision tower"}  # fmt: skip
@@ -51,8 +52,8 @@ _AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 class HFRotaryEmbedding(nn.Module):
     """The tables of a transformers model, in its own shapes and dtypes.
 
-    It has no parameter and no buffer: ``state_dict()`` is empty, and ``.to(torch.bfloat16)`` leaves
-    the frequencies alone.
+    Its frequencies are neither parameters nor buffers: ``state_dict()`` is empty, and
+    ``.to(torch.bfloat16)`` leaves them alone.
 
     Args:
         config: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`; of the part of a model
@@ -80,6 +81,7 @@ class HFRotaryEmbedding(nn.Module):
         self.layer_types = _layer_types(config)
         self._kinds = {name: self._kind(name) for name in self.layer_types or (None,)}
         self._model: Model = MODELS[self.model_type]
+        self._is_tower = "axial" in (self._model.kinds or ())
         self._wide = self._model.family.shipped is None or self._model.family.shipped.wide_tables
 
     def _kind(self, layer_type: str | None) -> "_Kind":
@@ -134,7 +136,7 @@ class HFRotaryEmbedding(nn.Module):
     def _axes_first(self, positions: torch.Tensor, rope: RotaryEmbedding) -> torch.Tensor:
         if rope.axes is None:
             return positions
-        if "axial" in (self._model.kinds or ()):  # a vision tower
+        if self._is_tower:
             return positions.movedim(-1, 0)
         return positions.expand(rope.axes.count, *positions.shape[-2:])
 
@@ -150,6 +152,8 @@ class HFRotaryEmbedding(nn.Module):
         """A table of half width, in the width of the model's."""
         if self.model_type in _ONCE:
             return table
+        if self.model_type in _WITH_BATCH:
+            table = table[None]
         if self.model_type in _REPEATED or self._model.family.name in _REPEATED_FAMILIES:
             return table.repeat_interleave(2, dim=-1)
         if blocks > 1:
@@ -190,6 +194,15 @@ class _Kind:
             self.original = self.longest = rope.scaling.original_length
             longer = rope.for_length(self.original + 1)
             self.long = self.grown = longer._inverse_frequencies(cpu)
+
+    def go_on_from(self, module: nn.Module, layer_type: str | None) -> None:
+        """Where dynamic NTK has grown already, take over how far."""
+        if self.follows and isinstance(self.rope.scaling, DynamicNTK):
+            name = "max_seq_len_cached"
+            name = name if layer_type is None else f"{layer_type}_{name}"
+            length = torch.as_tensor(getattr(module, name, self.original))
+            if length.device.type != "meta" and length > self.original:
+                self._grown(length, self.short)
 
     def require_short_enough(self, positions: torch.Tensor) -> None:
         if self.tokens is not None and seen_any(positions, lambda numbers: numbers >= self.tokens):
@@ -383,35 +396,55 @@ def _stand_in(path: str, module: nn.Module, shipped: bool, tokens: int | None) -
         reason = textwrap.shorten(str(error), _LONGEST_REASON)
         name = type(module).__name__
         raise ValueError(f"{path} ({name}) cannot be exchanged: {reason}") from error
+    for layer_type, kind in made._kinds.items():
+        kind.go_on_from(module, layer_type)
+    for name, buffer in module.named_buffers():
+        if name not in module._non_persistent_buffers_set:  # ESM-2 saves its frequencies
+            made.register_buffer(name, buffer)
     made._replaced = (module,)  # in a tuple, it is no submodule
     return made.train(module.training)
 
 
 def _require_alike(made: HFRotaryEmbedding, module: nn.Module) -> None:
     """Raise unless both make the same tables, as near as the module's dtype can tell."""
-    module = copy.deepcopy(module)  # some change with what they are called with
+    if made.tokens is not None:  # the module knows of no fixed length
+        made = HFRotaryEmbedding(made.config, shipped=True)
+    made, own = copy.deepcopy(made), copy.deepcopy(module)  # some change with what they are given
     buffer = next(module.buffers(), torch.zeros(1))
-    spread = 4 if torch.finfo(buffer.dtype).eps < 1e-6 else 1
+    eps = torch.finfo(buffer.dtype).eps
+    furthest = 2401 if eps < 1e-6 else 7
+    x = torch.zeros(1, device=buffer.device)
     for layer_type, kind in made._kinds.items():
         more = {} if layer_type is None else {"layer_type": layer_type}
-        first = torch.arange(8, device=buffer.device)
-        positions = (first**spread if made.tokens is None and not kind.follows else first % 2)[None]
-        if kind.rope.axes is not None:
-            positions = torch.stack([positions.roll(n, -1) for n in range(kind.rope.axes.count)])
-            if "axial" in (made._model.kinds or ()):
-                positions = positions.movedim(0, -1)
-                positions = positions if kind.rope.axes.blocks > 1 else positions[0]
-        x = torch.zeros(1, device=buffer.device)
-        ours, theirs = (_as_tuple(each(x, positions, **more)) for each in (made, module))
-        slack = 4 * torch.finfo(buffer.dtype).eps * 8**spread * kind.amplitude
-        for a, b in zip(ours, theirs, strict=True):
-            if a.shape != b.shape or a.dtype != b.dtype:
-                raise ValueError(
-                    f"its tables are {tuple(b.shape)} {b.dtype}, "
-                    f"from its config follow {tuple(a.shape)} {a.dtype}"
-                )
-            if b.device.type != "meta" and (a - b).abs().max() > slack:
-                raise ValueError("its tables are not those that follow from its config")
+        for largest in (1, furthest):  # short first, where a longer text has left its mark
+            positions = _trial(largest, made, kind.rope, buffer.device)
+            ours, theirs = (_as_tuple(each(x, positions, **more)) for each in (made, own))
+            for a, b in zip(ours, theirs, strict=True):
+                _require_near(a, b, 4 * eps * (furthest + 1) * kind.amplitude)
+
+
+def _trial(
+    largest: int, made: HFRotaryEmbedding, rope: RotaryEmbedding, device: torch.device
+) -> torch.Tensor:
+    """Eight positions, in the form that a model has them in; axes in several orders."""
+    positions = (torch.linspace(0, 1, 8, device=device) ** 2 * largest).long()[None]
+    if rope.axes is None:
+        return positions
+    positions = torch.stack([positions.roll(n, -1) for n in range(rope.axes.count)])
+    if not made._is_tower:
+        return positions
+    positions = positions.movedim(0, -1)
+    return positions if rope.axes.blocks > 1 else positions[0]
+
+
+def _require_near(ours: torch.Tensor, theirs: torch.Tensor, slack: float) -> None:
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        raise ValueError(
+            f"its tables are {tuple(theirs.shape)} {theirs.dtype}, "
+            f"from its config follow {tuple(ours.shape)} {ours.dtype}"
+        )
+    if theirs.device.type != "meta" and (ours - theirs).abs().max() > slack:
+        raise ValueError("its tables are not those that follow from its config")
 
 
 def _as_tuple(tables: Any) -> tuple[torch.Tensor, ...]:
