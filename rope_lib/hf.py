@@ -77,7 +77,7 @@ class HFRotaryEmbedding(nn.Module):
         self.config = config
         self.shipped = require_instance("shipped", shipped, bool)
         self.tokens = None if tokens is None else require_count("tokens", tokens)
-        self.model_type = config_of_text(config)["model_type"]
+        self.model_type = config_of_text(config).get("model_type")
         self.layer_types = _layer_types(config)
         self._kinds = {name: self._kind(name) for name in self.layer_types or (None,)}
         self._model: Model = MODELS[self.model_type]
@@ -110,7 +110,7 @@ class HFRotaryEmbedding(nn.Module):
                 from ``tokens`` on.
         """
         kind = self._kinds[self._known(layer_type)]
-        require_tensor("x", x)
+        require_float_tensor("x", x)
         positions = require_tensor("position_ids", position_ids).to(x.device)
         positions = self._axes_first(positions, kind.rope)
         kind.require_short_enough(positions)
@@ -136,9 +136,16 @@ class HFRotaryEmbedding(nn.Module):
     def _axes_first(self, positions: torch.Tensor, rope: RotaryEmbedding) -> torch.Tensor:
         if rope.axes is None:
             return positions
+        count, shape = rope.axes.count, tuple(positions.shape)
         if self._is_tower:
+            if not shape or shape[-1] != count:
+                raise ValueError(f"position_ids must have {count} axes last, got shape {shape}")
             return positions.movedim(-1, 0)
-        return positions.expand(rope.axes.count, *positions.shape[-2:])
+        if len(shape) > 3 or len(shape) < 2 or (len(shape) == 3 and shape[0] not in (1, count)):
+            raise ValueError(
+                f"position_ids must be ({count}, batch, seq) or (batch, seq), got shape {shape}"
+            )
+        return positions.expand(count, *positions.shape[-2:])
 
     def _complex(
         self, positions: torch.Tensor, inv_freq: torch.Tensor, amplitude: float
@@ -304,8 +311,16 @@ def unpatch(model: _AnyModule) -> _AnyModule:
     places = [place for place in places if hasattr(place[3], "_replaced")]
     if not places:
         raise ValueError(f"model ({type(model).__name__}) is not patched")
+    real = any(weight.device.type != "meta" for weight in model.parameters())
+    for path, _, _, module in places:
+        if real and any(buffer.device.type == "meta" for buffer in module._replaced[0].buffers()):
+            raise ValueError(
+                f"{path} was taken out on the meta device, and its own frequencies were never "
+                "made: load the model again"
+            )
     for _, parent, name, module in places:
         (original,) = module._replaced
+        original._buffers.update(module._buffers)  # wherever the model has been moved since
         parent._modules[name] = original.train(module.training)
     return model
 

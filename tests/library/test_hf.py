@@ -245,6 +245,10 @@ def test_a_model_on_meta_has_its_tables_once_it_is_real():
     model.to_empty(device="cpu").load_state_dict(weights.state_dict())
     inputs = inputs_of("LLaMA 3", weights)
     assert torch.equal(logits(model, inputs), logits(weights, inputs))
+    ours = rotary_modules(model)
+    with pytest.raises(ValueError, match=r"model\.rotary_emb was taken out on the meta device"):
+        unpatch(model)
+    assert rotary_modules(model) == ours
 
 
 def test_a_model_patched_and_moved_to_meta_still_tells_shapes():
@@ -270,9 +274,21 @@ def test_saved_files_load_into_plain_transformers(tmp_path):
     assert torch.equal(logits(model, inputs), logits(plain, inputs))
 
 
+def test_frequencies_that_a_model_saves_go_where_it_goes():
+    """ESM-2 has them in its files."""
+    model = patch(build("ESM-2")).to(torch.bfloat16)
+    dtypes = {name: value.dtype for name, value in model.state_dict().items()}
+    assert dtypes["esm.rotary_embeddings.inv_freq"] == torch.bfloat16
+    cos, _ = model.esm.rotary_embeddings(torch.zeros(1), torch.arange(64)[None])
+    assert torch.equal(cos, HFRotaryEmbedding(model.config)(cos, torch.arange(64)[None])[0])
+    after = unpatch(model).state_dict()
+    assert {name: value.dtype for name, value in after.items()} == dtypes
+
+
 @pytest.mark.parametrize("name", ["LLaMA 3", "Gemma 3", "Phi-3, long", "Qwen2-VL"])
 def test_it_compiles_in_one_graph(name):
-    rope = next(iter(rotary_modules(patch(build(name), shipped=True))))
+    ropes = rotary_modules(patch(build(name), shipped=True))
+    (rope,) = (rope for rope in ropes if not rope._is_tower)
     positions = torch.arange(20).expand((3, 1, 20) if name == "Qwen2-VL" else (1, 20))
     more = {"layer_type": "full_attention"} if rope.layer_types else {}
     compiled = torch.compile(rope, fullgraph=True, backend="eager")
@@ -374,6 +390,23 @@ def test_arguments_are_checked():
         patch(build("LLaMA 3"), tokens=0)
     with pytest.raises(TypeError, match="position_ids"):
         HFRotaryEmbedding(build("LLaMA 3").config)(torch.zeros(1), [0, 1])
+    with pytest.raises(TypeError, match="x must be"):
+        HFRotaryEmbedding(build("LLaMA 3").config)(torch.zeros(1, dtype=torch.long), torch.ones(1))
+    for config in ({}, {"model_type": "unheard-of"}):
+        with pytest.raises(ValueError, match="model_type"):
+            HFRotaryEmbedding(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("Qwen3-VL", (4, 1, 5)), ("Qwen3-VL", (5,)), ("Pixtral, vision", (2, 5))]
+)
+def test_positions_without_an_axis_each_are_refused(name, shape):
+    for rope in rotary_modules(patch(build(name))):
+        if rope._is_tower == ("vision" in name):
+            with pytest.raises(ValueError, match=r"position_ids must .* got shape"):
+                rope(torch.zeros(1), torch.ones(shape))
+            return
+    raise AssertionError("no such module")
 
 
 def test_transformers_is_not_imported():
