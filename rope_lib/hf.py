@@ -64,7 +64,8 @@ class HFRotaryEmbedding(nn.Module):
         tokens: the longest text, cache and all that is still to come. Dynamic NTK and LongRoPE
             need it, since all keys of a cache must be turned by the same frequencies. Without it
             they are refused, but for ``shipped``, where frequencies then change with each call's
-            positions as in the released code, and a cache may mix them.
+            positions as in the released code, and a cache may mix them. Other scalings are the
+            same at every length.
 
     Raises:
         TypeError, ValueError: as in ``from_config``; a scaling that needs ``tokens``.
@@ -107,7 +108,7 @@ class HFRotaryEmbedding(nn.Module):
 
         Raises:
             TypeError, ValueError: not tensors; an unknown ``layer_type``, or one missing; positions
-                from ``tokens`` on.
+                from ``tokens`` on, seen on the CPU only.
         """
         kind = self._kinds[self._known(layer_type)]
         require_float_tensor("x", x)
@@ -220,16 +221,22 @@ class _Kind:
     def placed(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Frequencies and axes where the positions are."""
         device = float64_device(positions.device)
-        if device not in self.placed_on:
-            axis = None if self.axis is None else self.axis.to(device)
-            self.placed_on[device] = self.short.to(device), axis
-        short, axis = self.placed_on[device]
+        short, axis = self.at(device)
         if not self.follows:
             return short, axis
         length = positions.max() + 1
         if isinstance(self.rope.scaling, DynamicNTK):
             return self._grown(length, short), axis
         return torch.where(length > self.original, self.long.to(device), short), axis
+
+    def at(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Frequencies without growth, and axes: copied to a device once."""
+        if device in self.placed_on:
+            return self.placed_on[device]
+        there = self.short.to(device), None if self.axis is None else self.axis.to(device)
+        if not torch.compiler.is_compiling() and type(there[0]) is torch.Tensor:  # and no fake one
+            self.placed_on[device] = there
+        return there
 
     def _grown(self, length: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
         """Dynamic NTK as released: it grows with the longest text so far.
@@ -413,6 +420,8 @@ def _stand_in(path: str, module: nn.Module, shipped: bool, tokens: int | None) -
         raise ValueError(f"{path} ({name}) cannot be exchanged: {reason}") from error
     for layer_type, kind in made._kinds.items():
         kind.go_on_from(module, layer_type)
+        for buffer in module.buffers():  # before a compiler looks
+            kind.at(float64_device(buffer.device))
     for name, buffer in module.named_buffers():
         if name not in module._non_persistent_buffers_set:  # ESM-2 saves its frequencies
             made.register_buffer(name, buffer)

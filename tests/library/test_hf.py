@@ -390,7 +390,7 @@ def test_arguments_are_checked():
         patch(build("LLaMA 3"), tokens=0)
     with pytest.raises(TypeError, match="position_ids"):
         HFRotaryEmbedding(build("LLaMA 3").config)(torch.zeros(1), [0, 1])
-    with pytest.raises(TypeError, match="x must be"):
+    with pytest.raises(TypeError, match="x must have"):
         HFRotaryEmbedding(build("LLaMA 3").config)(torch.zeros(1, dtype=torch.long), torch.ones(1))
     for config in ({}, {"model_type": "unheard-of"}):
         with pytest.raises(ValueError, match="model_type"):
