@@ -15,20 +15,20 @@ FILES = {
     ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts): path
     for path in sorted(FOLDER.rglob("*.py"))
 }
-DOORS = {"rope_lib.hf", "rope_lib.__main__"}  # above everything but the course
+DOORS = {"rope_lib.__main__"}  # above everything but the course
 CORE = sorted(path for path in FOLDER.glob("*.py") if f"rope_lib.{path.stem}" not in DOORS)
 TOP = {"rope_lib.module", "rope_lib.__init__"}  # they join the rotation with its wings
 # What the files of each wing may import besides their own: the core without its top, or all of it.
-WINGS = {"models": "core", "kernels": "core", "course": "all"}
+WINGS = {"models": "core", "kernels": "core", "hf": "library", "course": "all"}
 DEPENDENCIES = {
     "core": {"torch"},
     "models": {"torch"},
     "kernels": {"torch", "triton"},
+    "hf": {"torch"},
     "course": {"torch", "numpy", "matplotlib", "matplotlib_inline", "IPython"},
 }
 OF_THEIR_OWN = {
     "rope_lib.models.drawing": {"matplotlib"},  # imported when a figure is asked for
-    "rope_lib.hf": {"transformers"},
 }
 
 
@@ -61,7 +61,7 @@ def files_imported_by(module):
 @pytest.mark.parametrize("module", FILES)
 def test_a_file_imports_from_its_own_wing_and_from_the_core_only(module):
     wing = wing_of(module)
-    if module in TOP | DOORS or WINGS.get(wing) == "all":
+    if module in TOP | DOORS or WINGS.get(wing) in ("all", "library"):
         return
     for other in files_imported_by(module):
         own = wing_of(other) == wing

@@ -1,28 +1,12 @@
-"""Models of Hugging Face's transformers, turned by this library.
+"""The tables of a transformers model, in its own shapes and dtypes."""
 
-    from rope_lib.hf import patch, unpatch
-
-    patch(model)  # exact tables: angles in float64, rounded once
-    unpatch(model)  # the model's own modules again
-
-A transformers model makes its tables in one small module, ``rotary_emb``, and hands them to all of
-its layers. :class:`HFRotaryEmbedding` stands in for that module, and :func:`patch` exchanges it
-throughout a model. The layers turn queries and keys as before; so bfloat16 tables stay bfloat16,
-and what changes is the error of the angle: in float32 it grows with the position. transformers
-itself is not imported, and nothing is written to a model's files.
-"""
-
-import copy
-import inspect
-import re
-import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from .checks import (
+from ..checks import (
     require_choice,
     require_count,
     require_float_tensor,
@@ -30,12 +14,13 @@ from .checks import (
     require_tensor,
     seen_any,
 )
-from .frequencies import float64_device
-from .functional import rotate, rotation_tables
-from .models.conventions import MODELS, Model
-from .models.schema import config_of_text
-from .module import RotaryEmbedding
-from .scaling import DynamicNTK, LongRoPE
+from ..frequencies import float64_device
+from ..functional import rotation_tables
+from ..models.conventions import MODELS
+from ..models.family import Model
+from ..models.opening import open_config
+from ..module import RotaryEmbedding
+from ..scaling import DynamicNTK, LongRoPE
 
 # How released code writes a pair's number into its tables, where it is not doubled: (t, t).
 _ONCE = {"gpt_oss", "openai_privacy_filter", "deepseek_v4"}
@@ -44,9 +29,6 @@ _WITH_BATCH = {"sam3_vit_model"}  # of positions without one
 _REPEATED = {"blt_patcher", "blt_local_encoder", "blt_local_decoder", "blt_global_transformer"}
 _REPEATED_FAMILIES = {"Cohere", "GLM-4V", "ERNIE 4.5 VL", "SAM 3 and Llama 4, vision tower",
                       "Inkling, vision tower"}  # fmt: skip
-_NAME = re.compile("(^|[^p])(rotary|rope)", re.IGNORECASE)  # not: property
-_LONGEST_REASON = 170  # characters, beside the name of a submodule
-_AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 
 
 class HFRotaryEmbedding(nn.Module):
@@ -78,7 +60,7 @@ class HFRotaryEmbedding(nn.Module):
         self.config = config
         self.shipped = require_instance("shipped", shipped, bool)
         self.tokens = None if tokens is None else require_count("tokens", tokens)
-        self.model_type = config_of_text(config).get("model_type")
+        self.model_type = open_config(config).kind
         self.layer_types = _layer_types(config)
         self._kinds = {name: self._kind(name) for name in self.layer_types or (None,)}
         self._model: Model = MODELS[self.model_type]
@@ -262,214 +244,10 @@ class _Kind:
         return ladder[torch.tensor(rope.axes.step, device=length.device)]
 
 
-def patch(model: _AnyModule, *, shipped: bool = False, tokens: int | None = None) -> _AnyModule:
-    """Let the library make the tables of a transformers model.
-
-    Every rotary embedding module is exchanged for an :class:`HFRotaryEmbedding`, once its tables
-    have been compared with the module's own. Weights, state dict and files stay what they are.
-
-    Args:
-        model: of transformers, or a part of one; changed in place.
-        shipped: keep the bits of the released code, frequencies and tables; logits do not change.
-            The default forms angles in float64 and rounds tables once.
-        tokens: as in :class:`HFRotaryEmbedding`.
-
-    Returns:
-        ``model`` itself. :func:`unpatch` undoes the change; a deep copy can be undone as well.
-
-    Raises:
-        TypeError, ValueError: a model without rotary embedding modules, or already patched, or with
-            one that is not known, which is named. The model is then as it was.
-    """
-    require_instance("model", model, nn.Module)
-    places = list(_places(model))
-    for path, _, _, module in places:
-        if isinstance(module, HFRotaryEmbedding):
-            raise ValueError(f"model is patched already, at {path}: call unpatch(model) first")
-    if not places:
-        kind = getattr(getattr(model, "config", None), "model_type", None)
-        raise ValueError(
-            f"model ({type(model).__name__}, model_type {kind!r}) has no rotary embedding module: "
-            "it does not turn, or does so within its attention"
-        )
-    standing_in = {}
-    for path, _, _, module in places:
-        if module not in standing_in:
-            standing_in[module] = _stand_in(path, module, shipped, tokens)
-    for _, parent, name, module in places:
-        parent._modules[name] = standing_in[module]
-    return model
-
-
-def unpatch(model: _AnyModule) -> _AnyModule:
-    """Put back the very modules that :func:`patch` took out.
-
-    Args:
-        model: what ``patch`` was given, a deep copy of it, or a part; changed in place.
-
-    Returns:
-        ``model`` itself.
-
-    Raises:
-        TypeError, ValueError: no module, or one that is not patched.
-    """
-    require_instance("model", model, nn.Module)
-    places = [place for place in _places(model) if isinstance(place[3], HFRotaryEmbedding)]
-    places = [place for place in places if hasattr(place[3], "_replaced")]
-    if not places:
-        raise ValueError(f"model ({type(model).__name__}) is not patched")
-    real = any(weight.device.type != "meta" for weight in model.parameters())
-    for path, _, _, module in places:
-        if real and any(buffer.device.type == "meta" for buffer in module._replaced[0].buffers()):
-            raise ValueError(
-                f"{path} was taken out on the meta device, and its own frequencies were never "
-                "made: load the model again"
-            )
-    for _, parent, name, module in places:
-        (original,) = module._replaced
-        original._buffers.update(module._buffers)  # wherever the model has been moved since
-        parent._modules[name] = original.train(module.training)
-    return model
-
-
-def apply_rotary_transformers(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    unsqueeze_dim: int = 1,
-    *,
-    pairing: str = "half",
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turned ``q`` and ``k``, by tables of full width, with one rounding at the end.
-
-    The signature is the one that Hugging Face's kernels share with transformers' functions.
-
-    Args:
-        q, k: ``(batch, heads, seq, head_dim)``, or ``(batch, seq, heads, head_dim)`` with
-            ``unsqueeze_dim=2``; fewer heads in ``k`` are fine.
-        cos, sin: ``(batch, seq, width)``, each number twice. Where ``width`` is less than
-            ``head_dim``, the first numbers of a head are turned and the rest passed through.
-        unsqueeze_dim: 1 or 2, where the tables lack the dimension of the heads.
-        pairing: which numbers form a pair, in heads and tables alike. By this convention they are
-            ``"half"``; tables of ``"interleaved"`` pairs have each number twice side by side.
-
-    Raises:
-        TypeError, ValueError: shapes or devices that do not fit; tables that do not have each
-            number twice in the way of ``pairing``.
-    """
-    if unsqueeze_dim not in (1, 2):
-        raise ValueError(f"unsqueeze_dim must be 1 or 2, got {unsqueeze_dim!r}")
-    layout = "bhsd" if unsqueeze_dim == 1 else "bshd"
-    require_choice("pairing", pairing, ("half", "interleaved"))
-    halves = [_half(name, table, pairing) for name, table in (("cos", cos), ("sin", sin))]
-    half_cos, half_sin = (table.unsqueeze(unsqueeze_dim) for table in halves)
-    turned = (
-        rotate(x, half_cos, half_sin, pairing=pairing, layout=layout,
-               rotated=None if cos.shape[-1] == x.shape[-1] else "first")
-        for x in (q, k)
-    )  # fmt: skip
-    return tuple(turned)
-
-
-def _half(name: str, table: torch.Tensor, pairing: str) -> torch.Tensor:
-    if require_float_tensor(name, table).ndim != 3 or table.shape[-1] % 2:
-        raise ValueError(f"{name} must be (batch, seq, even width), got {tuple(table.shape)}")
-    half = table.shape[-1] // 2
-    first, second = table[..., :half], table[..., half:]
-    if pairing == "interleaved":
-        first, second = table[..., ::2], table[..., 1::2]
-    if seen_any(table, lambda _: first != second):
-        way = "in its two halves" if pairing == "half" else "side by side"
-        raise ValueError(f"{name} must have each number twice {way} for pairing={pairing!r}")
-    return first
-
-
 def _layer_types(config: Any) -> tuple[str, ...]:
     """The kinds of layers that turn, where they differ."""
-    config = config_of_text(config)
-    given = config.get("rope_parameters") or {}
+    opened = open_config(config)
+    given = opened.config.get("rope_parameters") or {}
     if not any(isinstance(value, Mapping) for value in given.values()):
-        model = MODELS.get(config.get("model_type"))
-        given = model.layers if model else {}
+        given = opened.model.layers
     return tuple(name for name, value in given.items() if value is not None)
-
-
-def _places(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Module]]:
-    """Path, parent, name and module of each rotary embedding; shared ones at each place."""
-    for above, parent in model.named_modules():
-        for name, module in parent.named_children():
-            says_so = _NAME.search(type(module).__name__) or _NAME.search(name)
-            if says_so and not [*module.children(), *module.parameters()]:
-                yield f"{above}.{name}".lstrip("."), parent, name, module
-
-
-def _stand_in(path: str, module: nn.Module, shipped: bool, tokens: int | None) -> HFRotaryEmbedding:
-    """What takes the place of ``module``, and keeps it out of sight of ``state_dict``."""
-    try:
-        names = [*inspect.signature(type(module).forward).parameters][1:]
-        if names not in (["x", "position_ids"], ["x", "position_ids", "layer_type"]):
-            raise ValueError(f"its forward takes {', '.join(names)}, not x and position_ids")
-        if not hasattr(module, "config"):
-            raise ValueError("it has no config")
-        made = HFRotaryEmbedding(module.config, shipped=shipped, tokens=tokens)
-        _require_alike(made, module)
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
-        reason = textwrap.shorten(str(error), _LONGEST_REASON)
-        name = type(module).__name__
-        raise ValueError(f"{path} ({name}) cannot be exchanged: {reason}") from error
-    for layer_type, kind in made._kinds.items():
-        kind.go_on_from(module, layer_type)
-        for buffer in module.buffers():  # before a compiler looks
-            kind.at(float64_device(buffer.device))
-    for name, buffer in module.named_buffers():
-        if name not in module._non_persistent_buffers_set:  # ESM-2 saves its frequencies
-            made.register_buffer(name, buffer)
-    made._replaced = (module,)  # in a tuple, it is no submodule
-    return made.train(module.training)
-
-
-def _require_alike(made: HFRotaryEmbedding, module: nn.Module) -> None:
-    """Raise unless both make the same tables, as near as the module's dtype can tell."""
-    if made.tokens is not None:  # the module knows of no fixed length
-        made = HFRotaryEmbedding(made.config, shipped=True)
-    made, own = copy.deepcopy(made), copy.deepcopy(module)  # some change with what they are given
-    buffer = next(module.buffers(), torch.zeros(1))
-    eps = torch.finfo(buffer.dtype).eps
-    furthest = 2401 if eps < 1e-6 else 7
-    x = torch.zeros(1, device=buffer.device)
-    for layer_type, kind in made._kinds.items():
-        more = {} if layer_type is None else {"layer_type": layer_type}
-        for largest in (1, furthest):  # short first, where a longer text has left its mark
-            positions = _trial(largest, made, kind.rope, buffer.device)
-            ours, theirs = (_as_tuple(each(x, positions, **more)) for each in (made, own))
-            for a, b in zip(ours, theirs, strict=True):
-                _require_near(a, b, 4 * eps * (furthest + 1) * kind.amplitude)
-
-
-def _trial(
-    largest: int, made: HFRotaryEmbedding, rope: RotaryEmbedding, device: torch.device
-) -> torch.Tensor:
-    """Eight positions, in the form that a model has them in; axes in several orders."""
-    positions = (torch.linspace(0, 1, 8, device=device) ** 2 * largest).long()[None]
-    if rope.axes is None:
-        return positions
-    positions = torch.stack([positions.roll(n, -1) for n in range(rope.axes.count)])
-    if not made._is_tower:
-        return positions
-    positions = positions.movedim(0, -1)
-    return positions if rope.axes.blocks > 1 else positions[0]
-
-
-def _require_near(ours: torch.Tensor, theirs: torch.Tensor, slack: float) -> None:
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        raise ValueError(
-            f"its tables are {tuple(theirs.shape)} {theirs.dtype}, "
-            f"from its config follow {tuple(ours.shape)} {ours.dtype}"
-        )
-    if theirs.device.type != "meta" and (ours - theirs).abs().max() > slack:
-        raise ValueError("its tables are not those that follow from its config")
-
-
-def _as_tuple(tables: Any) -> tuple[torch.Tensor, ...]:
-    return tables if isinstance(tables, tuple) else (tables,)
