@@ -18,15 +18,17 @@ from .axes import Axes, axial, sections
 from .frequencies import inverse_frequencies, proportional_frequencies, wavelengths
 from .functional import Precision, rotate, rotate_, rotation_tables
 from .layout import permute_projection, to_half, to_interleaved
+from .models.checkpoints import convert_state_dict
 from .models.explain import explain
+from .models.reader import score_factors
 from .module import RotaryEmbedding
 from .scaling import NTK, DynamicNTK, Linear, Llama3, LongRoPE, Proportional, Rescaled, YaRN
 
 __version__ = "0.1.0"
 __all__ = [
     "NTK", "Axes", "DynamicNTK", "Linear", "Llama3", "LongRoPE", "Precision", "Proportional",
-    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "explain", "inverse_frequencies",
-    "permute_projection",
-    "proportional_frequencies", "rotate", "rotate_", "rotation_tables", "sections", "to_half",
-    "to_interleaved", "wavelengths",
+    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "convert_state_dict", "explain",
+    "inverse_frequencies", "permute_projection", "proportional_frequencies", "rotate",
+    "rotate_", "rotation_tables", "score_factors", "sections", "to_half", "to_interleaved",
+    "wavelengths",
 ]  # fmt: skip

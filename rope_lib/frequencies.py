@@ -28,10 +28,9 @@ def tokens_per_radian(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """How many tokens each pair needs for one radian: ``base ** (2 i / rotary_dim)``.
+    """Tokens that each pair needs for one radian: the reciprocal of :func:`inverse_frequencies`.
 
-    ``pairs`` is how many are wanted, fastest first; all ``rotary_dim / 2`` by default. Otherwise
-    as :func:`inverse_frequencies`, of which this is the reciprocal.
+    ``pairs`` is how many are wanted, fastest first; all ``rotary_dim / 2`` by default.
     """
     rotary_dim = require_even("rotary_dim", rotary_dim)
     base = require_positive("base", base)

@@ -11,7 +11,6 @@ from .checks import (
     PAIRINGS,
     require_choice,
     require_count,
-    require_float_tensor,
     require_rotary_dim,
     require_tensor,
 )
@@ -43,7 +42,12 @@ def to_interleaved(x: torch.Tensor) -> torch.Tensor:
 
 
 def permute_projection(
-    weight: torch.Tensor, num_heads: int, *, to: str, rotary_dim: int | None = None
+    weight: torch.Tensor,
+    num_heads: int,
+    *,
+    to: str,
+    rotary_dim: int | None = None,
+    rotated: str = "first",
 ) -> torch.Tensor:
     """Reorder the output rows of a query or key projection, head by head.
 
@@ -52,10 +56,12 @@ def permute_projection(
     rotated: leave their projection alone.
 
     Args:
-        weight: ``(num_heads * head_dim, in_features)``, or the bias ``(num_heads * head_dim,)``.
+        weight: ``(num_heads * head_dim, in_features)``, or the bias ``(num_heads * head_dim,)``; of
+            any dtype, since rows are only moved.
         num_heads: heads in *this* projection; for grouped-query keys, the number of key heads.
         to: the pairing that the result is for, ``"half"`` or ``"interleaved"``.
-        rotary_dim: reorder only the first ``rotary_dim`` rows of each head (partial rotation).
+        rotary_dim: reorder only so many rows of each head (partial rotation).
+        rotated: whether those are the ``"first"`` or the ``"last"`` of a head (latent attention).
 
     Returns:
         A new tensor of the same shape; exactly undone with the other value of ``to``.
@@ -64,9 +70,8 @@ def permute_projection(
         TypeError, ValueError: rows that do not divide into heads, more than two dimensions, an odd
             or too large ``rotary_dim``, an unknown pairing.
     """
-    require_choice("to", to, PAIRINGS)
-    require_float_tensor("weight", weight)
-    if weight.ndim > 2:
+    require_tensor("weight", weight)
+    if weight.ndim not in (1, 2):
         raise ValueError(f"weight must have 1 or 2 dimensions, got shape {tuple(weight.shape)}")
     num_heads = require_count("num_heads", num_heads)
     head_dim, rest = divmod(weight.shape[0], num_heads)
@@ -74,11 +79,27 @@ def permute_projection(
         raise ValueError(
             f"num_heads must divide the {weight.shape[0]} rows of weight; got {num_heads}"
         )
+    order = order_of_head(head_dim, to, rotary_dim, rotated).to(weight.device)
+    starts = head_dim * torch.arange(num_heads, device=weight.device)
+    return take_rows(weight, (starts[:, None] + order).flatten())
+
+
+def order_of_head(head_dim: int, to: str, rotary_dim: int | None, rotated: str) -> torch.Tensor:
+    """Which old number of a head each new one is, ``(head_dim,)``; as in permute_projection."""
+    require_choice("to", to, PAIRINGS)
+    require_choice("rotated", rotated, ("first", "last"))
     rotary_dim = require_rotary_dim(head_dim, rotary_dim)
-    reorder = to_half if to == "half" else to_interleaved
-    order = torch.arange(head_dim, device=weight.device)
-    order = torch.cat((reorder(order[:rotary_dim]), order[rotary_dim:]))
-    return weight.unflatten(0, (num_heads, head_dim))[:, order].flatten(0, 1)
+    start = head_dim - rotary_dim if rotated == "last" else 0
+    places = torch.arange(head_dim, device="cpu")
+    before, part, after = places.tensor_split((start, start + rotary_dim))
+    return torch.cat((before, to_half(part) if to == "half" else to_interleaved(part), after))
+
+
+def take_rows(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Rows of a tensor of any dtype, also of those that PyTorch cannot index (8-bit floats)."""
+    is_byte = x.dtype.itemsize == 1
+    taken = (x.view(torch.uint8) if is_byte else x)[rows]
+    return taken.view(x.dtype) if is_byte else taken
 
 
 def _require_pairs(x: torch.Tensor) -> None:

@@ -111,7 +111,6 @@ class RotaryEmbedding(nn.Module):
                 f"axes must share out {self.rotary_dim // 2} pairs, half of rotary_dim, "
                 f"got {len(axes.axis)}"
             )
-        self._constants: tuple[torch.Tensor, ...] | None = None
         self._keep_constants(self.for_length(1))  # raises if frequencies cannot fit
 
     @classmethod
@@ -212,8 +211,7 @@ class RotaryEmbedding(nn.Module):
             )
         whole = self.rotary_dim == self.head_dim
         if self._constants is not None and onnx.is_exporting() and self._exports(cos):
-            given = {"pairing": self.pairing, "inverse": self.clockwise}
-            return tuple(None if x is None else onnx.rotate(x, cos, sin, **given) for x in (q, k))
+            return onnx.rotate_qk(q, k, cos, sin, self.pairing, self.clockwise)
         if self._is_usual:
             return rotate_qk(
                 q, k, cos, sin, pairing=self.pairing, rotated=None if whole else self.rotated,
@@ -427,8 +425,8 @@ class RotaryEmbedding(nn.Module):
                 blocks)  # fmt: skip
 
     def extra_repr(self) -> str:
-        words = [f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}"]
-        words += [f"rotary_dim={self.rotary_dim}"]
+        words = [f"{self.head_dim}, pairing={self.pairing!r}, base={self.base:.15g}",
+                 f"rotary_dim={self.rotary_dim}"]  # fmt: skip
         usual = {"rotated": "first", "scaling": None, "axes": None, "clockwise": False,
                  "output_pairing": self.pairing, "precision": EXACT, "signed": False,
                  "layout": "bhsd", "backend": None, "length": None}  # fmt: skip

@@ -5,8 +5,13 @@ imported only when one is about to run; without it, or on a CPU, PyTorch does th
 ``TRITON_INTERPRET=1`` in the environment the kernels run on a CPU as well, slowly, to be read and
 tested.
 
+What no kernel does, and PyTorch does in its place: the rounding of released code (``shipped``),
+which is there to be compared with and differs from family to family; an order of the result that
+is not that of the input (DeepSeek's), which costs a copy wherever it is done; blocks of axes.
+
 The modules: ``programs``, the kernels; ``launch``, strides and shares of the work; ``operators``,
-checks, gradients and what a compiler sees; ``cache``, the same for keys and values that are kept.
+checks, gradients and what a compiler sees; ``cache``, the same for keys and values that are kept;
+``onnx``, what an exported graph has instead.
 """
 
 from .cache import rotate_into_cache

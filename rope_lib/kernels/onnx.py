@@ -49,6 +49,15 @@ def look_up(
     return cos, sin_far * cos_near + cos_far * sin_near
 
 
+def rotate_qk(
+    q: torch.Tensor | None, k: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor,
+    pairing: str, inverse: bool,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:  # fmt: skip
+    """:func:`rope_lib.kernels.rotate_qk`, one operator each."""
+    how = {"pairing": pairing, "inverse": inverse}
+    return tuple(None if x is None else rotate(x, cos, sin, **how) for x in (q, k))
+
+
 def rotate(
     x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, pairing: str, inverse: bool
 ) -> torch.Tensor:

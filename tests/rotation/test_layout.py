@@ -107,7 +107,7 @@ def test_bad_vectors_are_named(reorder):
         (dict(rotary_dim=3), ValueError, "rotary_dim must be even.*got 3"),
         (dict(rotary_dim=10), ValueError, "rotary_dim must be at most head_dim = 8, got 10"),
         (dict(to="gptj"), ValueError, "to must be 'interleaved' or 'half', got 'gptj'"),
-        (dict(weight=torch.tensor(1.0)), ValueError, "weight must have at least 1 dimension"),
+        (dict(weight=torch.tensor(1.0)), ValueError, "weight must have 1 or 2 dimensions"),
         (dict(weight=torch.ones(0, 3)), ValueError, "num_heads must divide the 0 rows of weight"),
         (dict(weight=torch.ones(4, 16, 3)), ValueError, r"1 or 2 dim.* got shape \(4, 16, 3\)"),
         (dict(weight=[1.0]), TypeError, "weight must be a torch.Tensor, got list"),
@@ -117,3 +117,30 @@ def test_bad_projections_are_named(changed, error, message):
     call = dict(weight=torch.ones(16, 3), num_heads=2, to="half") | changed
     with pytest.raises(error, match=message):
         permute_projection(**call)
+
+
+def test_the_turned_part_may_be_last():
+    """radixark/miles#963, transformers#39687: two heads of two still and four turning rows."""
+    rows = torch.arange(12)
+    to_halves = permute_projection(rows, 2, to="half", rotary_dim=4, rotated="last")
+    assert to_halves.tolist() == [0, 1, 2, 4, 3, 5, 6, 7, 8, 10, 9, 11]
+    back = permute_projection(to_halves, 2, to="interleaved", rotary_dim=4, rotated="last")
+    assert torch.equal(back, rows)
+    whole = permute_projection(rows, 2, to="half", rotated="last")
+    assert torch.equal(whole, permute_projection(rows, 2, to="half"))
+    with pytest.raises(ValueError, match="rotated must be 'first' or 'last', got 'middle'"):
+        permute_projection(rows, 2, to="half", rotated="middle")
+
+
+DTYPES = [torch.int8, torch.uint8, torch.int32, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2,
+          torch.bfloat16, torch.complex64]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rows_of_any_dtype_are_only_moved(dtype):
+    """vllm#55335."""
+    rows = torch.randint(0, 2, (8, 3)).to(dtype)
+    moved = permute_projection(rows, 2, to="half")
+    assert moved.dtype == dtype
+    expected = permute_projection(rows.to(torch.complex64), 2, to="half")
+    assert torch.equal(moved.to(torch.complex64), expected)
