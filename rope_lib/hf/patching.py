@@ -23,14 +23,15 @@ _AnyModule = TypeVar("_AnyModule", bound=nn.Module)
 def patch(model: _AnyModule, *, shipped: bool = False, tokens: int | None = None) -> _AnyModule:
     """Let the library make the tables of a transformers model.
 
-    Every rotary embedding module is exchanged for an :class:`HFRotaryEmbedding`, once its tables
-    have been compared with the module's own. Weights, state dict and files stay what they are.
+    Every rotary embedding module is exchanged for a
+    :class:`rope_lib.hf.tables.HFRotaryEmbedding`, once its tables have been compared with the
+    module's own. Weights, state dict and files stay what they are.
 
     Args:
         model: of transformers, or a part of one; changed in place.
         shipped: keep the bits of the released code, frequencies and tables; logits do not change.
             The default forms angles in float64 and rounds tables once.
-        tokens: as in :class:`HFRotaryEmbedding`.
+        tokens: as in :class:`rope_lib.hf.tables.HFRotaryEmbedding`.
 
     Returns:
         ``model`` itself. :func:`unpatch` undoes the change; a deep copy can be undone as well.

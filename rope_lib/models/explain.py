@@ -105,7 +105,8 @@ class Explanation:
 def explain(config: Any, *, like: str | None = None) -> Explanation:
     """What each kind of layer of a model does, from its configuration.
 
-    What cannot be read is told in ``problems``, so that the rest can be seen.
+    What cannot be read is told in ``problems``, so that the rest can be seen. Print the result:
+    ``print(explain("config.json"))``.
 
     Args:
         config: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`.
@@ -113,8 +114,6 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
 
     Raises:
         TypeError: no configuration at all.
-
-        >>> print(explain({"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32}))
     """
     try:
         opened = open_config(config, like)

@@ -1,8 +1,7 @@
 """Reading the rotation out of a model's configuration, for one kind of layer.
 
-:mod:`rope_lib.models.opening` finds the part that is meant and its conventions,
-:mod:`rope_lib.models.schema` brings the rope parameters together, and
-:mod:`rope_lib.models.arguments` makes of them what :class:`rope_lib.module.RotaryEmbedding` takes.
+``opening`` finds the part that is meant and its conventions, ``schema`` brings the rope parameters
+together, and ``arguments`` makes of them what :class:`rope_lib.module.RotaryEmbedding` takes.
 """
 
 import warnings
