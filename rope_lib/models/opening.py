@@ -169,7 +169,9 @@ def _model(kind: str, config: Mapping) -> Model:
         value = config.get(key)
         value = default if value is None else value
         if value != needed or isinstance(value, bool) != isinstance(needed, bool):
-            raise ValueError(f"{key} must be {needed!r} for {kind} to be read, got {value!r}")
+            is_switch = key not in ("rope_theta", "rope_ratio", "rotary_value")
+            why = f"this {kind} has no rotary embedding to be read: " if is_switch else ""
+            raise ValueError(f"{why}{key} must be {needed!r} for {kind}, got {value!r}")
     return model
 
 

@@ -13,12 +13,14 @@ ALIASES = {
     **dict.fromkeys(("deepseek", "internlm2", "minicpm", "molmo"), "llama"),
     # MiniCPM, Llama 3 or Qwen2, by the release; they turn alike
     **dict.fromkeys(("minicpmv", "minicpmo"), "llama"),
-    **dict.fromkeys(("Yi", "aquila", "exaone", "orion", "solar", "telechat3", "xverse"),
-                    "llama"),  # ports
+    **dict.fromkeys(("Yi", "aquila", "arctic", "exaone", "grok-1", "nemotron-nas", "orion", "solar",
+                     "telechat3", "xverse"), "llama"),  # ports
+    "minimax_m1": "minimax_text_01",  # a port, too
     **dict.fromkeys(("RefinedWeb", "RefinedWebModel"), "falcon"),
     "phi-msft": "mixformer-sequential",
     "exaone4_5_text": "exaone4",
     "phi3_v": "phi3",
+    "phi4mm": "phi4_multimodal",
     "kimi_k2": "deepseek_v3",
 }  # fmt: skip
 #: Model types that turn, but not by what their configuration says, and what to do with them.
