@@ -127,3 +127,9 @@ class Model:
     turns_values: bool = False
     extra: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
+
+    @property
+    def leaves_layers_out(self) -> bool:
+        """Whether some of its layers do not turn, by its conventions."""
+        by_rule = self.turns is not always or self.base_of_layer
+        return by_rule or None in self.layers.values()
