@@ -30,13 +30,21 @@ _ELSEWHERE = re.compile(
     r"(?:^|\.)(vision\w*|visual|image\w*|vpm|resampler|audio\w*|speech\w*|encoder_attn|cross_attn"
     r"|crossattention|indexer)(?:\.|$)"
 )
-# What may stand after a projection: rows to be moved, and what says nothing of rows.
-_ROWS = re.compile(r"^(weight|bias|SCB|(weight_)?scales?|lora_B(\.\w+)?\.weight|lora_B)$")
-_NO_ROWS = re.compile(r"^(lora_A.*|input_scale|act_scale|lora_embedding.*|weight_format)$")
+# What may stand after a projection: rows to be moved, scales of them, and what is of no rows.
+_ROWS = re.compile(
+    r"^((base_layer\.|linear\.|norms\.\d+\.)?(weight|bias)|lora_B(\.\w+)?(\.weight)?)$"
+)
+_SCALES = re.compile(r"^(SCB|(weight_)?scales?|weight_zero_point)$")
+_NO_ROWS = re.compile(r"^(lora_A.*|lora_embedding.*|(input|output|act|[qkv])_scale|weight_format)$")
 
 
 def convert_state_dict(
-    state_dict: Mapping[str, torch.Tensor], config: Any, *, to: str, like: str | None = None
+    state_dict: Mapping[str, torch.Tensor],
+    config: Any,
+    *,
+    to: str,
+    like: str | None = None,
+    partial: bool = False,
 ) -> dict[str, torch.Tensor]:
     """A checkpoint whose rows are in the order of the other pairing.
 
@@ -52,6 +60,8 @@ def convert_state_dict(
         to: the pairing that the result is for, ``"half"`` or ``"interleaved"``; the rows are taken
             to be in the order of the other one.
         like: a model type whose code it has, where its own is not known.
+        partial: that this is a shard, or some weights only. Otherwise every layer must have
+            queries and keys, since moving one without the other would break it.
 
     Returns:
         A new dictionary with the same names in the same order; what is not moved is the same
@@ -59,36 +69,73 @@ def convert_state_dict(
 
     Raises:
         TypeError, ValueError: a number of rows that the configuration does not lead to, quantised
-            rows that cannot be moved on their own, no queries or keys at all; as in
-            ``from_config``.
+            rows that cannot be moved on their own, no queries or keys at all, or one without the
+            other; a model whose values are its keys; as in ``from_config``.
     """
     require_choice("to", to, PAIRINGS)
     require_instance("state_dict", state_dict, Mapping)
+    require_instance("partial", partial, bool)
     opened = open_config(config, like)
+    _require_convertible(opened)
     orders = _Orders(opened, to)
-    moved = dict(_moved(state_dict, orders))
+    found = list(_found(state_dict, orders))
+    if not partial:
+        _require_both(found, opened.config)
+    moved = {name: _reordered(name, tensor, rows) for name, tensor, rows, _ in found}
     if not moved:
         raise ValueError("state_dict has no projection of queries or keys that its model turns")
     return {name: moved.get(name, tensor) for name, tensor in state_dict.items()}
 
 
-def _moved(state_dict: Mapping, orders: "_Orders") -> Iterator[tuple[str, torch.Tensor]]:
-    """The names of what is moved, and the rows in their new order."""
+def _require_convertible(opened: Opened) -> None:
+    """Raise for models in which keys are more than keys, or whose queries have other names."""
+    why = None
+    if opened.model.turns_values or opened.config.get("attention_k_eq_v"):
+        why = "its keys are its values too, so that their order is that of the output"
+    if opened.kind in ("axk2", "codegen", "jetmoe"):
+        why = "its queries are laid out in a way of its own"
+    if why:
+        raise ValueError(f"a checkpoint of {opened.kind} is not converted here: {why}")
+
+
+def _found(state_dict: Mapping, orders: "_Orders") -> Iterator[tuple]:
+    """What is to be moved: its name, the tensor, its rows, and what its layer is called."""
     for name, tensor in state_dict.items():
-        found = _NAME.match(name)
+        found = _NAME.match(require_instance("state_dict key", name, str))
         if found is None or _ELSEWHERE.search(found["before"]) or _NO_ROWS.match(found["after"]):
             continue
         rows = orders.rows_of(name, found["part"])
         if rows is None:
             continue
         require_tensor(name, tensor)
-        if not _ROWS.match(found["after"]):
+        is_scale = _SCALES.match(found["after"])
+        if is_scale and tensor.numel() == 1:  # one scale for all rows
+            continue
+        fits_rows = tensor.ndim == 1 or tuple(tensor.shape[1:]) == (1,)
+        packed = not is_scale and tensor.dtype == torch.uint8 and tuple(tensor.shape[1:]) == (1,)
+        if packed or not (_ROWS.match(found["after"]) or (is_scale and fits_rows)):
             raise ValueError(
-                f"{name}: rows that are quantised in this way cannot be moved on their own; "
-                "convert the checkpoint before it is quantised"
+                f"{name}: rows that are quantised or kept in this way cannot be moved on their own;"
+                " convert the checkpoint before, or use permute_projection"
             )
-        if tensor.numel() > 1:  # a scale of the whole tensor stays
-            yield name, _reordered(name, tensor, rows)
+        yield name, tensor, rows, found["before"]
+
+
+def _require_both(found: list[tuple], config: Mapping) -> None:
+    """Raise where the queries of a layer would move without its keys, or the other way round."""
+    sides: dict[str, set] = {}
+    for name, _, rows, before in found:
+        if not rows.is_norm and "lora_" not in name:
+            sides.setdefault(before, set()).update(rows.sides)
+    for before, there in sides.items():
+        if there == {"queries"} and config.get("num_kv_shared_layers"):
+            continue  # these layers look at the keys of earlier ones
+        if len(there) == 1:
+            other = "keys" if there == {"queries"} else "queries"
+            raise ValueError(
+                f"{before.rstrip('.')} has {there.pop()} but no {other} whose name is known; "
+                "partial=True for a shard"
+            )
 
 
 def _reordered(name: str, tensor: torch.Tensor, rows: Rows) -> torch.Tensor:
@@ -97,6 +144,8 @@ def _reordered(name: str, tensor: torch.Tensor, rows: Rows) -> torch.Tensor:
         flat = tensor.flatten()
         rows = rows if len(flat) > rows.width else rows.of_one_head()
         return take_rows(flat, _fitting(name, flat, rows)).view(tensor.shape)
+    if tensor.ndim > 2:
+        raise ValueError(f"{name} must have 1 or 2 dimensions, got shape {tuple(tensor.shape)}")
     return take_rows(tensor, _fitting(name, tensor, rows))
 
 
@@ -137,4 +186,5 @@ class _Orders:
             return None
         if arguments["axes"] is not None and arguments["axes"].blocks > 1:
             raise ValueError(f"{kind} pairs numbers within blocks of a head: not converted here")
-        return rows_of(part, kind, config, arguments, self.to)
+        this = None if layer is None else layer_at(config, self.opened.model, layer).kind
+        return rows_of(part, kind, config, arguments, self.to, this)

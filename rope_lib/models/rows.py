@@ -22,6 +22,11 @@ _BLOCKS = {"qkv_proj", "Wqkv", "c_attn", "W_pack", "attn_qkv"}
 _GROUPS = {"wqkv"}
 # Of query_key_value: who has blocks; everybody else goes through heads or groups of them.
 _IN_BLOCKS = {"chatglm"}
+# Whose q_proj has, for each head, the query and a gate of the same width.
+_GATED = {"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"}
+# Key heads of one type of layers.
+_OF_LAYERS = {"full_attention": "num_global_key_value_heads",
+              "sliding_attention": "swa_num_key_value_heads"}  # fmt: skip
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads")
 
@@ -35,12 +40,14 @@ class Rows:
         width: rows of a head.
         head: which old row of a head that turns each new one is, ``(width,)``.
         is_norm: whether these are the weights of a norm: of one head, or of all.
+        sides: whether queries are among them, or keys, or both.
     """
 
     runs: tuple[tuple[int, bool], ...]
     width: int
     head: torch.Tensor
     is_norm: bool = False
+    sides: frozenset = frozenset()
 
     @property
     def heads(self) -> int:
@@ -57,7 +64,9 @@ class Rows:
         return (torch.stack(heads) + starts[:, None]).flatten()
 
 
-def rows_of(part: str, kind: str, config: Mapping, arguments: Mapping, to: str) -> Rows:
+def rows_of(
+    part: str, kind: str, config: Mapping, arguments: Mapping, to: str, layer: str | None = None
+) -> Rows:
     """The rows of a projection, by its name and its model's configuration.
 
     Args:
@@ -66,25 +75,28 @@ def rows_of(part: str, kind: str, config: Mapping, arguments: Mapping, to: str) 
         config: its configuration.
         arguments: of the rotation, as :func:`rope_lib.models.reader.read` gives them.
         to: the pairing that the new order is for.
+        layer: the type of the layer, where layers have key heads of their own.
 
     Raises:
-        ValueError: a number of heads that is missing, or that groups cannot be made of; a model
-            type whose order is not known.
+        ValueError: a number of heads that is missing, or that groups cannot be made of.
     """
     width, rotated, rotary_dim = (arguments[key] for key in ("head_dim", "rotated", "rotary_dim"))
-    if kind == "codegen" and part == "qkv_proj":
-        raise ValueError("codegen's qkv_proj is cut into parts for several devices: not converted")
     if part in _SHARED_KEY:
         width, rotated = require_count("kv_lora_rank", config.get("kv_lora_rank")) + width, "last"
     elif part not in _KEYS and config.get("qk_nope_head_dim") and "kv_lora_rank" in config:
         width, rotated = width + config["qk_nope_head_dim"], "last"
+    elif part == "q_proj" and (kind in _GATED or config.get("attn_output_gate")):
+        width *= 2
     head = order_of_head(width, to, rotary_dim, rotated)
-    return Rows(_runs(part, kind, config), width, head, part in NORMS)
+    sides = frozenset({"queries"} if part in _QUERIES else {"keys"} if part in _KEYS | _SHARED_KEY
+                      else {"queries", "keys"})  # fmt: skip
+    return Rows(_runs(part, kind, config, layer), width, head, part in NORMS, sides)
 
 
-def _runs(part: str, kind: str, config: Mapping) -> tuple[tuple[int, bool], ...]:
+def _runs(part: str, kind: str, config: Mapping, layer: str | None) -> tuple[tuple[int, bool], ...]:
     queries = require_count("num_attention_heads", _first(config, _HEADS))
-    keys = _key_heads(config, queries)
+    keys = config.get(_OF_LAYERS.get(layer, ""))
+    keys = _key_heads(config, queries) if keys is None else require_count("key heads", keys)
     if part in _SHARED_KEY:
         return ((1, True),)
     if part in _QUERIES:

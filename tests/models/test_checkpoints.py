@@ -37,6 +37,14 @@ MODELS = {
     "glm4, a part": ("Glm4", {"head_dim": 16}, "half"),
     "cohere, norms of each head": ("Cohere", {"use_qk_norm": True}, "half"),
     "cohere2, layers that do not turn": ("Cohere2", {"sliding_window_pattern": 2}, "half"),
+    "qwen3_next, gates beside the queries": ("Qwen3Next", {
+        "head_dim": 16, "layer_types": ["full_attention", "linear_attention"],
+        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8, "num_experts": 0, "mlp_only_layers": [0, 1]}, "interleaved"),
+    "gemma4, layers with heads of their own": ("Gemma4", {
+        "head_dim": 16, "global_head_dim": 24, "num_global_key_value_heads": 1,
+        "layer_types": ["sliding_attention", "full_attention"], "hidden_size_per_layer_input": 0,
+        "num_kv_shared_layers": 0}, "interleaved"),
     "deepseek_v3, latent": ("DeepseekV3", LATENT, "half"),
     "deepseek_v3, latent keys alone": ("DeepseekV3", LATENT | {"q_lora_rank": None}, "half"),
 }  # fmt: skip
@@ -45,7 +53,8 @@ IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3]])
 
 def built(name):
     family, more, to = MODELS[name]
-    config = getattr(transformers, f"{family}Config")(**SIZES | more)
+    name = f"{family}TextConfig" if family == "Gemma4" else f"{family}Config"
+    config = getattr(transformers, name)(**SIZES | more)
     torch.manual_seed(0)
     model = getattr(transformers, f"{family}ForCausalLM")._from_config(
         config, attn_implementation="eager"
@@ -60,12 +69,14 @@ def with_other_pairing(monkeypatch, model, to):
     code = importlib.import_module(type(model).__module__)
     repeats = type(model).__name__.startswith("Cohere")
 
-    def turn(q, k, cos, sin, *args, unsqueeze_dim=1, **kwargs):
+    def turn(*tensors, unsqueeze_dim=1, **kwargs):
+        *heads, cos, sin = tensors
         half = cos.shape[-1] // 2
         table = (t[..., ::2] if repeats else t[..., :half] for t in (cos, sin))
         cos, sin = (t.unsqueeze(unsqueeze_dim) for t in table)
-        turned = tuple(rotate(x, cos, sin, pairing=to, rotated="first") for x in (q, k))
-        return turned
+        how = {"pairing": to, "rotated": "first", "layout": ("bhsd", "bshd")[unsqueeze_dim - 1]}
+        turned = tuple(rotate(x, cos, sin, **how) for x in heads)
+        return turned if len(heads) > 1 else turned[0]
 
     for function in ("apply_rotary_pos_emb", "apply_rotary_pos_emb_interleave"):
         if hasattr(code, function):
@@ -105,16 +116,16 @@ def test_there_and_back_and_what_is_left_alone(name):
     assert len(moved) >= 2
 
 
-def test_queries_alone_are_not_enough(monkeypatch):
-    model, to = built("llama, grouped keys and biases")
-    expected = logits(model)
-    before = model.state_dict()
+@pytest.mark.parametrize("name", MODELS)
+def test_half_of_a_conversion_is_not_enough(name, monkeypatch):
+    """So that the first test can fail: one of the tensors stays what it was."""
+    model, to = built(name)
+    before, expected = model.state_dict(), logits(model)
     converted = convert_state_dict(before, model.config, to=to)
+    first = next(key for key in before if converted[key] is not before[key])
     with_other_pairing(monkeypatch, model, to)
-    model.load_state_dict(
-        {key: before[key] if "k_proj" in key else converted[key] for key in before}
-    )
-    assert (logits(model) - expected).abs().max() > 0.1
+    model.load_state_dict(converted | {first: before[first]})
+    assert (logits(model) - expected).abs().max() > 1e-2
 
 
 LLAMA = {"model_type": "llama", "hidden_size": 48, "num_attention_heads": 4,
@@ -160,7 +171,8 @@ def test_quantised_rows_move_with_their_scales(dtype):
     """vllm#55335."""
     name = "model.layers.1.self_attn.q_proj"
     rows, scales = torch.randint(0, 100, (48, 6)), torch.rand(48, 1)
-    state = named() | {
+    key = {"model.layers.1.self_attn.k_proj.weight": torch.randn(24, 6)}
+    state = named() | key | {
         f"{name}.weight": rows.to(dtype), f"{name}.weight_scale": scales,
         f"{name}.input_scale": torch.tensor(2.0), f"{name}.SCB": scales[:, 0],
     }  # fmt: skip
@@ -171,6 +183,12 @@ def test_quantised_rows_move_with_their_scales(dtype):
     assert torch.equal(converted[f"{name}.SCB"], converted[f"{name}.weight_scale"][:, 0])
     assert converted[f"{name}.input_scale"] is state[f"{name}.input_scale"]
     assert converted[f"{name}.weight"].dtype == dtype
+
+
+def test_a_shard_may_have_queries_alone():
+    shard = {"model.layers.0.self_attn.q_proj.weight": torch.randn(48, 6)}
+    (moved,) = convert_state_dict(shard, LLAMA, to="half", partial=True).values()
+    assert torch.equal(moved, permute_projection(*shard.values(), 4, to="half"))
 
 
 def test_lora_has_its_rows_in_b():
@@ -203,13 +221,38 @@ BAD = {
         lambda: ({"model.embed.weight": torch.randn(3, 3)}, LLAMA), "no projection of queries"),
     "four bits": (
         lambda: (named() | {"model.layers.0.self_attn.q_proj.weight.absmax": torch.randn(9)},
-                 LLAMA), "absmax: rows that are quantised in this way cannot be moved"),
+                 LLAMA), "absmax: rows that are quantised or kept in this"),
     "GPTQ": (
         lambda: ({"model.layers.0.self_attn.q_proj.qweight": torch.ones(2, 48)}, LLAMA),
-        "qweight: rows that are quantised in this way"),
+        "qweight: rows that are quantised or"),
     "blocks of scales": (
         lambda: (named() | {"model.layers.0.self_attn.q_proj.weight_scale_inv": torch.ones(1, 1)},
-                 LLAMA), "weight_scale_inv: rows that are quantised in this way"),
+                 LLAMA), "weight_scale_inv: rows that are quantised or"),
+    "four bits, as they are saved": (
+        lambda: ({"model.layers.0.self_attn.q_proj.weight": torch.ones(144, 1, dtype=torch.uint8),
+                  "model.layers.0.self_attn.q_proj.weight.absmax": torch.randn(9)}, LLAMA),
+        "q_proj.weight: rows that are quantised"),
+    "scales of blocks": (
+        lambda: (named() | {"model.layers.0.self_attn.q_proj.weight_scale": torch.ones(2, 2)},
+                 LLAMA), "weight_scale: rows that are quantised"),
+    "queries without keys": (
+        lambda: ({"model.layers.0.self_attn.q_proj.weight": torch.randn(48, 6),
+                  "model.layers.0.self_attn.in_proj_weight": torch.randn(48, 6)}, LLAMA),
+        r"layers.0.self_attn has queries but no keys whose name is known; partial=True for a"),
+    "keys without queries": (
+        lambda: ({"model.layers.0.self_attn.linear_q.weight": torch.randn(48, 6),
+                  "model.layers.0.self_attn.k_proj.weight": torch.randn(24, 6)}, LLAMA),
+        "has keys but no queries whose name is known"),
+    "three dimensions": (
+        lambda: (named() | {"model.layers.0.self_attn.q_proj.weight": torch.randn(48, 6, 1)},
+                 LLAMA), "q_proj.weight must have 1 or 2 dimensions"),
+    "keys that are values": (
+        lambda: (named(), {"model_type": "gemma4_text", "attention_k_eq_v": True}),
+        "gemma4_text is not converted here: its keys are its values too"),
+    "values that turn": (
+        lambda: (named(), {"model_type": "deepseek_v4"}), "deepseek_v4 is not converted here"),
+    "a name that is none": (
+        lambda: ({7: torch.ones(1)}, LLAMA), "state_dict key must be str, got 7"),
     "no tensor": (
         lambda: ({"model.layers.0.self_attn.q_proj.weight": [1.0]}, LLAMA),
         "q_proj.weight must be a torch.Tensor"),
