@@ -24,6 +24,11 @@ from .models.reader import score_factors
 from .module import RotaryEmbedding
 from .scaling import NTK, DynamicNTK, Linear, Llama3, LongRoPE, Proportional, Rescaled, YaRN
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 __version__ = "0.1.0"
 __all__ = [
     "NTK", "Axes", "DynamicNTK", "Linear", "Llama3", "LongRoPE", "Precision", "Proportional",

@@ -209,9 +209,12 @@ def require_a_position_each(name: str, x: torch.Tensor, positions: torch.Tensor)
     """Raise a ``ValueError`` unless ``positions`` fit the rows of ``x`` and share its device."""
     require_same_device("positions", positions, name, x)
     if not fits_rows(tuple(positions.shape), tuple(x.shape[:-1])):
+        swapped = x.ndim == 4 and positions.shape[-1:] == x.shape[-3:-2]
+        hint = "; where tokens come before heads, say layout='bshd'" if swapped else ""
         raise ValueError(
             f"positions must have shape ({x.shape[-2]},), (batch, {x.shape[-2]}) or {x.ndim - 1} "
             f"dimensions to fit {name} of shape {tuple(x.shape)}; got {tuple(positions.shape)}"
+            + hint
         )
 
 

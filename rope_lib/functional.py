@@ -109,8 +109,8 @@ def rotate(
     x: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
-    *,
     pairing: str,
+    *,
     rotated: str | None = None,
     inverse: bool = False,
     layout: str = "bhsd",
@@ -157,8 +157,8 @@ def rotate_(
     x: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
-    *,
     pairing: str,
+    *,
     rotated: str | None = None,
     inverse: bool = False,
     layout: str = "bhsd",
@@ -348,6 +348,8 @@ def _require_pairs(x: torch.Tensor, cos: torch.Tensor, rotated: str | None, name
     if needed == width or (rotated is not None and needed < width):
         return
     hint = "; to turn a part of it, say rotated='first' or 'last'" if needed < width else ""
+    if needed == 2 * width:
+        hint = "; of tables that hold each number twice, give one half"
     raise ValueError(
         f"cos and sin must hold one number for each pair, {width} / 2 for {name} of shape "
         f"{tuple(x.shape)}{hint}; got {tuple(cos.shape)}"

@@ -72,8 +72,8 @@ class RotaryEmbedding(nn.Module):
     def __init__(
         self,
         head_dim: int | None = None,
-        *,
         pairing: str | None = None,
+        *,
         base: float = 10_000.0,
         rotary_dim: int | None = None,
         rotated: str = "first",
@@ -139,8 +139,9 @@ class RotaryEmbedding(nn.Module):
         self,
         q: torch.Tensor | None,
         k: torch.Tensor | None,
-        positions: torch.Tensor | int,
+        positions: torch.Tensor | int | None = None,
         key_positions: torch.Tensor | int | None = None,
+        **foreign: Any,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Rotated copies of ``q`` and ``k``.
 
@@ -161,6 +162,7 @@ class RotaryEmbedding(nn.Module):
             TypeError, ValueError: widths, lengths or devices that do not fit; negative positions
                 unless ``signed``; a scaling that depends on a length not yet given.
         """
+        refuse_foreign("RotaryEmbedding", foreign)
         if key_positions is not None:
             turned_q, _ = self.forward(q, None, positions)
             return turned_q, self.forward(None, k, key_positions)[1]

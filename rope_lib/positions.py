@@ -29,8 +29,7 @@ def sequence_positions(
         device: where the result lives; a tensor ``start`` has said so already.
 
     Returns:
-        int64, ``(length,)``, or ``(batch, length)`` for a tensor ``start``. A model wants the
-        latter as ``positions[:, None, :]``, one row for all heads.
+        int64, ``(length,)``, or ``(batch, length)`` for a tensor ``start``.
 
     Raises:
         TypeError, ValueError: not integers of 0 or more, a tensor of other than one dimension,

@@ -124,8 +124,7 @@ class YaRN:
     speed, one that makes fewer than ``beta_slow`` is slowed by ``factor``. Between them the blend
     is straight in the number of the pair, as in the released code; in the paper, in the turns.
 
-    DeepSeek's attention also multiplies its scores by ``(0.1 mscale_all_dim ln(factor) + 1) ** 2``.
-    That happens outside of the rotation and is not part of this value.
+    What DeepSeek multiplies its scores by as well: :func:`rope_lib.models.reader.score_factors`.
 
     Args:
         factor: how many times the context grows.

@@ -138,10 +138,10 @@ def _unknown(kind: str | None, config: Mapping) -> str:
         name for name, part in config.items()
         if isinstance(part, Mapping) and ({*PARTS} & {*part} or part.get("model_type") in MODELS)
     ][:3]  # fmt: skip
-    advice = (
-        f"give its {' or '.join(parts)}" if parts else "say whose code it has with like='llama'"
-    )
-    return f"model_type {kind[:60]!r} is not known; known are {_near(kind)}. Otherwise {advice}"
+    if parts:
+        return f"model_type {kind[:60]!r} is not known: give its {' or '.join(parts)}"
+    near = _near(kind[:60])
+    return f"model_type {kind[:60]!r} is not known; say whose code it has: like='llama'{near}"
 
 
 def _untyped(config: Mapping) -> str:
@@ -159,8 +159,8 @@ def _untyped(config: Mapping) -> str:
 
 
 def _near(kind: str) -> str:
-    near = difflib.get_close_matches(kind.lower(), MODELS, n=4, cutoff=0.5)
-    return ", ".join(near or ["llama", "mistral", "qwen2", "gemma3_text"])
+    near = difflib.get_close_matches(kind.lower(), MODELS, n=4, cutoff=0.6)
+    return f" (names like it are {', '.join(near)})" if near else ""
 
 
 def _model(kind: str, config: Mapping) -> Model:

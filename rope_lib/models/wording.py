@@ -9,13 +9,13 @@ from typing import Any
 def sentences(explanation: Any) -> Iterator[str]:
     """The lines of an :class:`rope_lib.models.explain.Explanation`."""
     if explanation.model_type:
-        yield f"read as {explanation.model_type}"
+        yield f"model type {explanation.model_type}"
     for kind in explanation.kinds:
         yield ""
         yield f"{kind.name}{_which(kind.layers)}"
         yield from (f"  {line}" for line in _kind(kind))
     for title, lines in (
-        ("cannot be read", explanation.problems),
+        ("problems", explanation.problems),
         ("to beware of", explanation.notes),
         ("not in the file", explanation.assumed),
     ):

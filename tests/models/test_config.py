@@ -689,7 +689,7 @@ DBRX = {"model_type": "dbrx", "d_model": 512, "n_heads": 8, "max_seq_len": 2048}
         ({"model_type": "llama", **HEADS, "rope_interleaved": True}, None, "'rope_interleaved'"),
         ({"model_type": "stablelm", **HEADS, "rotary_pct": 1.0}, None, "'rotary_pct' = 1.0"),
         (LFM_2 | {"theta": 1e6, "rope_theta": 1e4}, None, "rope_theta"),
-        ({"model_type": "mistrall"}, None, "known are mistral, "),
+        ({"model_type": "mistrall"}, None, "names like it are mistral, "),
     ],
 )  # fmt: skip
 def test_what_a_models_code_reads_otherwise_is_refused(config, layer_type, words):

@@ -230,3 +230,20 @@ def test_times_of_a_video_are_exact():
     shipped = mrope_positions([(120, 1, 1, 25 * 4 / 3)], shipped=True)[0]
     assert times[15] == 500
     assert shipped[15] == 499
+
+
+def test_what_strangers_write_first_is_answered():
+    rope, q = RotaryEmbedding(64, "half"), torch.randn(2, 5, 8, 64)
+    assert torch.equal(rope(q, q, 0)[0], RotaryEmbedding(64, pairing="half")(q, q, 0)[0])
+    with pytest.raises(ValueError, match="where tokens come before heads, say layout='bshd'"):
+        rope(q, q, torch.arange(5))
+    for argument, value in (("position_ids", torch.arange(8)), ("offset", 3)):
+        with pytest.raises(TypeError, match=f"no argument '{argument}'.*here that is positions"):
+            rope(q, q, **{argument: value})
+    with pytest.raises(TypeError, match="positions must be a torch.Tensor or an integer"):
+        rope(q, q)
+    cos, sin = rope.tables(torch.arange(8))
+    assert torch.equal(rotate(q, cos, sin, "half"), rotate(q, cos, sin, pairing="half"))
+    twice = (torch.cat((table, table), dim=-1) for table in (cos, sin))
+    with pytest.raises(ValueError, match="of tables that hold each number twice, give one half"):
+        rotate(q, *twice, pairing="half")
