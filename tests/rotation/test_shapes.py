@@ -240,7 +240,7 @@ def test_what_strangers_write_first_is_answered():
     for argument, value in (("position_ids", torch.arange(8)), ("offset", 3)):
         with pytest.raises(TypeError, match=f"no argument '{argument}'.*here that is positions"):
             rope(q, q, **{argument: value})
-    with pytest.raises(TypeError, match="positions must be a torch.Tensor or an integer"):
+    with pytest.raises(TypeError, match=r"positions must be a torch.Tensor or an integer"):
         rope(q, q)
     cos, sin = rope.tables(torch.arange(8))
     assert torch.equal(rotate(q, cos, sin, "half"), rotate(q, cos, sin, pairing="half"))
