@@ -13,6 +13,7 @@ SOURCES := Makefile _config.yml _toc.yml $(shell find book notebooks rope_lib -t
 	-not -path '*/.*' -not -path '*/__pycache__/*' 2>/dev/null)
 PORT ?= 8000
 CORES = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+LIBRARY := tests/rotation tests/models tests/course
 WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
@@ -61,7 +62,7 @@ test: environment ## test the library and the site, re-execute every notebook (W
 		--nbval --nbval-kernel-name=bare --nbval-sanitize-with tests/nbval_sanitize.cfg -rs tests notebooks $(ARGS)
 
 quick: environment ## test the library alone, in a minute or so (WORKERS=, ARGS=)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p no:nbval tests/library $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p no:nbval $(LIBRARY) $(ARGS)
 
 refresh: environment ## execute the notebooks and store their outputs (NB=path for one)
 	@$(BIN)/python tools/refresh.py $(NB)

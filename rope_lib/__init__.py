@@ -5,9 +5,9 @@
     rope = RotaryEmbedding(head_dim=64, pairing="half")
     q, k = rope(q, k, torch.arange(q.shape[-2]))
 
-The rotation itself stands at the root of the package; ``reference`` is its slow specification, and
-``module`` joins it with two of the wings: ``models`` knows what real models do, ``kernels`` has the
-programs for GPUs, and ``course`` holds what only the book's chapters use.
+The rotation itself stands at the root of the package, and ``module`` joins it with two of the
+wings: ``models`` knows what real models do, ``kernels`` has the programs for GPUs. ``course`` holds
+what only the book's chapters use.
 
 Three conventions hold everywhere. The last dimension is the head dimension and the one before it
 the sequence. Angles are radians, positions count tokens. The pairing is always said, never guessed:
@@ -18,13 +18,15 @@ from .axes import Axes, axial, sections
 from .frequencies import inverse_frequencies, proportional_frequencies, wavelengths
 from .functional import Precision, rotate, rotate_, rotation_tables
 from .layout import permute_projection, to_half, to_interleaved
+from .models.explain import explain
 from .module import RotaryEmbedding
 from .scaling import NTK, DynamicNTK, Linear, Llama3, LongRoPE, Proportional, Rescaled, YaRN
 
 __version__ = "0.1.0"
 __all__ = [
     "NTK", "Axes", "DynamicNTK", "Linear", "Llama3", "LongRoPE", "Precision", "Proportional",
-    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "inverse_frequencies", "permute_projection",
+    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "explain", "inverse_frequencies",
+    "permute_projection",
     "proportional_frequencies", "rotate", "rotate_", "rotation_tables", "sections", "to_half",
     "to_interleaved", "wavelengths",
 ]  # fmt: skip

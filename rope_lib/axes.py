@@ -5,6 +5,7 @@ are then shared out among the axes. An :class:`Axes` says for every pair which a
 with which frequency of the ladder.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,9 @@ class Axes:
     def __post_init__(self):
         require_even("width", self.width)
         for name in ("axis", "step"):
-            for number in require_instance(name, getattr(self, name), tuple):
+            numbers = tuple(require_instance(name, getattr(self, name), tuple | list))
+            object.__setattr__(self, name, numbers)
+            for number in numbers:
                 if type(number) is not int:
                     raise TypeError(f"{name} must hold integers, got {number!r}")
         if len(self.axis) != len(self.step) or not self.axis:
@@ -86,22 +89,37 @@ def sections(sizes: Sequence[int], *, interleaved: bool = False) -> Axes:
     return Axes(tuple(axis), tuple(range(pairs)), 2 * pairs)
 
 
-def axial(rotary_dim: int, count: int = 2, *, blocks: bool = False) -> Axes:
+def axial(rotary_dim: int | Sequence[int], count: int = 2, *, blocks: bool = False) -> Axes:
     """Every axis has a whole ladder of its own, of ``rotary_dim / count`` numbers.
 
     Args:
-        rotary_dim: numbers that are turned; a multiple of ``2 * count``.
-        count: axes.
+        rotary_dim: numbers that are turned; a multiple of ``2 * count``. Or those of each axis, as
+            ``[16, 56, 56]`` in Flux and ``[44, 42, 42]`` in Wan: ladders of unequal width, taken
+            as steps of one that is wider, which is what a scaling sees.
+        count: axes, where they are alike.
         blocks: each axis turns a slice of the head of its own, instead of a share of all pairs.
             The difference shows with half-split pairs only.
 
     Source: the vision towers of Qwen2-VL and DINOv3 (``blocks=False``), ChatGLM-6B and Gemma 4's
     vision tower (``blocks=True``).
     """
+    if isinstance(rotary_dim, list | tuple):
+        return _unequal(rotary_dim)
     pairs = pairs_of_each(rotary_dim, count)
     require_instance("blocks", blocks, bool)
     axis = tuple(number for number in range(count) for _ in range(pairs))
     return Axes(axis, tuple(range(pairs)) * count, 2 * pairs, blocks=count if blocks else 1)
+
+
+def _unequal(widths: Sequence[int]) -> Axes:
+    """Ladders of these widths are steps of one whose width is their least common multiple."""
+    require_sizes(widths)
+    for width in widths:
+        require_even("rotary_dim", width)
+    common = math.lcm(*widths)
+    axis = tuple(number for number, width in enumerate(widths) for _ in range(width // 2))
+    step = (pair * common // width for width in widths for pair in range(width // 2))
+    return Axes(axis, tuple(step), common)
 
 
 def require_sizes(sizes: Sequence[int]) -> None:

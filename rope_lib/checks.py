@@ -111,7 +111,7 @@ def require_choice(name: str, value: str, choices: tuple) -> str:
     if value not in choices:
         allowed = " or ".join(repr(choice) for choice in choices)
         other = ELSEWHERE.get(value) if isinstance(value, str) else None
-        hint = f" (called {other!r} here)" if other in choices else ""
+        hint = f" (called {other!r} here)" if other and other in choices else ""
         raise ValueError(f"{name} must be {allowed}, got {value!r}{hint}")
     return value
 
@@ -138,7 +138,12 @@ def require_tensor(name: str, value: torch.Tensor) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if value.layout != torch.strided:
-        raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout}")
+        hint = "; turn its values() with layout='thd' and packed_positions of its offsets()"
+        hint = hint if value.layout == torch.jagged else ""
+        raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout}{hint}")
+    if type(value).__name__ == "DTensor":
+        raise TypeError(f"{name} must be a plain tensor: turn the to_local() of a DTensor by the "
+                        "positions of its shard, and wrap the result again")  # fmt: skip
     return value
 
 

@@ -13,10 +13,7 @@ from numbers import Integral
 
 import torch
 
-from .checks import (
-    require_tensor,
-    seen_any,
-)
+from .checks import require_tensor, seen_any
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

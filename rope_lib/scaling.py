@@ -208,7 +208,7 @@ class Llama3:
     """Short wavelengths kept, long ones divided by ``factor``, a smooth blend between them.
 
     Kept below ``original_length / high_freq_factor`` tokens a turn, divided above
-    ``original_length / low_freq_factor``.
+    ``original_length / low_freq_factor``; where the two are equal, as in Llama 4, nothing between.
 
     Source: the Llama 3.1 release; "Effective long-context scaling", arXiv 2309.16039, is where
     the larger base comes from.
@@ -224,9 +224,9 @@ class Llama3:
         require_factor("factor", self.factor)
         require_count("original_length", self.original_length)
         require_positive("low_freq_factor", self.low_freq_factor)
-        if require_positive("high_freq_factor", self.high_freq_factor) <= self.low_freq_factor:
+        if require_positive("high_freq_factor", self.high_freq_factor) < self.low_freq_factor:
             raise ValueError(
-                f"high_freq_factor must be greater than low_freq_factor = {self.low_freq_factor}, "
+                f"high_freq_factor must be at least low_freq_factor = {self.low_freq_factor}, "
                 f"got {self.high_freq_factor}"
             )
 
@@ -250,8 +250,7 @@ class Rescaled:
     amplitude: float = 1.0
 
     def __post_init__(self):
-        for factor in require_instance("factors", self.factors, tuple):
-            require_positive("factors", factor)
+        _keep_numbers(self, "factors")
         require_positive("amplitude", self.amplitude)
 
     def inverse_frequencies(self, rotary_dim: int, base: float, **where) -> torch.Tensor:
@@ -288,9 +287,7 @@ class LongRoPE:
         require_positive("factor", self.factor)
         if self.attention_factor is not None:
             require_positive("attention_factor", self.attention_factor)
-        for name in ("short_factor", "long_factor"):
-            for factor in require_instance(name, getattr(self, name), tuple):
-                require_positive(name, factor)
+        _keep_numbers(self, "short_factor", "long_factor")
         if len(self.short_factor) != len(self.long_factor):
             raise ValueError(
                 "short_factor and long_factor must hold one number a pair each, got "
@@ -310,6 +307,15 @@ class LongRoPE:
             return float(self.attention_factor)
         grown = math.log(max(self.factor, 1.0))
         return math.sqrt(1 + grown / math.log(self.original_length))
+
+
+def _keep_numbers(scaling: Rescaled | LongRoPE, *names: str) -> None:
+    """Positive numbers as a tuple, also where they came as a list, as JSON has them."""
+    for name in names:
+        numbers = tuple(require_instance(name, getattr(scaling, name), tuple | list))
+        object.__setattr__(scaling, name, numbers)
+        for number in numbers:
+            require_positive(name, number)
 
 
 Scaling = Linear | NTK | DynamicNTK | Proportional | YaRN | Llama3 | Rescaled | LongRoPE

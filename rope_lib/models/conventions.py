@@ -1,112 +1,61 @@
-"""What a configuration does not say: how each family of models turns, and what its defaults are.
+"""What a configuration does not say: how each model type turns, and what its defaults are.
 
-A :class:`Family` is a value that names the few things in which rotations differ. A :class:`Model`
-is a family with the defaults of one model type, for what its ``config.json`` may leave out.
-``MODELS`` holds one for each model type. The tests compare them with transformers 5.23, but for
-ChatGLM, whose code was never part of it.
+``MODELS`` holds a :class:`rope_lib.models.family.Model` for each model type. The tests compare them
+with transformers 5.23, but for those whose code was never part of it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
-import torch
-
-from ..functional import Precision
-
-# Where shipped code rounds: angles in float32, then tables and arithmetic ...
-_AS_INPUT = Precision(torch.float32, wide_tables=False, wide_arithmetic=False)
-_NARROW_TABLES = Precision(torch.float32, wide_tables=False, wide_arithmetic=True)
-_WIDE = Precision(torch.float32, wide_tables=True, wide_arithmetic=True)
-
-
-@dataclass(frozen=True)
-class Family:
-    """How a family of models turns its queries and keys.
-
-    Args:
-        name: after its best known model.
-        pairing, rotated, clockwise, output_pairing, signed: as in
-            :class:`rope_lib.module.RotaryEmbedding`.
-        axes: how pairs are shared out where positions have several axes, by a name of
-            :data:`rope_lib.models.sharing.SHARED_OUT`.
-        shipped: where the released code rounds; None where that is not reproduced.
-    """
-
-    name: str
-    pairing: str
-    rotated: str = "first"
-    clockwise: bool = False
-    output_pairing: str | None = None
-    axes: str | None = None
-    signed: bool = False
-    shipped: Precision | None = _AS_INPUT
-
-
-LLAMA = Family("LLaMA", "half")
-OLMO = Family("OLMo", "half", shipped=_WIDE)
-ESM = Family("ESM", "half", shipped=_NARROW_TABLES)
-NANOCHAT = Family("nanochat", "half", clockwise=True)
-GPT_J = Family("GPT-J", "interleaved")
-COHERE = Family("Cohere", "interleaved", shipped=_NARROW_TABLES)
-LLAMA_4 = Family("Llama 4", "interleaved", shipped=_WIDE)
-ROFORMER = Family("RoFormer", "interleaved", shipped=Precision(torch.float64, False, False))
-DEEPSEEK_V3 = Family("DeepSeek-V3", "interleaved", output_pairing="half")
-DEEPSEEK_V4 = Family("DeepSeek-V4", "interleaved", rotated="last", shipped=_NARROW_TABLES)
-CHATGLM_2 = Family("ChatGLM2", "interleaved", shipped=None)  # forms its angles in 16 bits
-CHATGLM_6B = Family("ChatGLM-6B", "half", axes="blocks", shipped=None)  # so does this one
-QWEN2_VL = Family("Qwen2-VL", "half", axes="sections")
-QWEN3_VL = Family("Qwen3-VL", "half", axes="interleaved sections")
-GLM_4V = Family("GLM-4V", "interleaved", axes="sections")
-QWEN_VISION = Family("Qwen-VL, vision tower", "half", axes="axial", shipped=_WIDE)
-MUSE_VISION = Family("Muse, vision tower", "half", axes="axial", shipped=_NARROW_TABLES)
-SAM = Family("SAM 3 and Llama 4, vision tower", "interleaved", axes="axial", shipped=_WIDE)
-DINOV3 = Family("DINOv3", "half", axes="axial", signed=True)
-PIXTRAL = Family("Pixtral, vision tower", "half", axes="alternating")
-GEMMA_4_VISION = Family("Gemma 4, vision tower", "half", axes="blocks")
-STEP_VISION = Family("Step, vision tower", "half", axes="axial, columns first", shipped=_WIDE)
-INKLING = Family("Inkling, vision tower", "interleaved", axes="axial, columns first", shipped=_WIDE)
-KIMI_VISION = Family("Kimi, vision tower", "half", axes="alternating ladders", shipped=_WIDE)
-NEOMME = Family("NeoMME", "half", axes="alternating in place")
-ERNIE_VL = Family("ERNIE 4.5 VL", "interleaved", axes="rows and columns, then time", shipped=_WIDE)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A family, and what one model type takes where its configuration is silent.
-
-    Args:
-        family: how it turns.
-        base: the default base.
-        fraction: the default share of the head that is turned.
-        partial: whether its code reads a share from the configuration at all.
-        head_dim: the default width of a head; None divides ``per_head``.
-        width: the key that holds the width of what is turned.
-        per_head: the keys whose quotient is the width of a head.
-        layers: rope parameters by layer type, where layers turn differently; None for no turning.
-        sections: pairs for each axis.
-        parameters: rope parameters where the configuration has none at all.
-        keys: its own keys, and what each means in ``rope_parameters``
-            (``full_attention.rope_theta`` for one layer type); empty for a key without effect.
-        needs: keys that must have this value for the model to turn at all, and their defaults.
-        kinds: the only types of scaling that its code has; None for all.
-        still: types of layers that do not turn, in a model whose other layers turn alike.
-    """
-
-    family: Family
-    base: float = 10_000.0
-    fraction: float = 1.0
-    partial: bool = False
-    head_dim: int | None = None
-    width: str = "head_dim"
-    per_head: tuple[str, str] = ("hidden_size", "num_attention_heads")
-    layers: Mapping[str, dict | None] = field(default_factory=dict)
-    sections: tuple[int, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    keys: Mapping[str, str] = field(default_factory=dict)
-    needs: Mapping[str, tuple] = field(default_factory=dict)
-    kinds: tuple[str, ...] | None = None
-    still: tuple[str, ...] = ()
+from .family import (
+    CHATGLM_2,
+    CHATGLM_6B,
+    COHERE,
+    DEEPSEEK_V3,
+    DEEPSEEK_V4,
+    DINOV3,
+    ERNIE_VL,
+    ESM,
+    GEMMA_4_VISION,
+    GLM_4V,
+    GPT_J,
+    INKLING,
+    KIMI_VISION,
+    LLAMA,
+    LLAMA_4,
+    MUSE_VISION,
+    NANOCHAT,
+    NEOMME,
+    OLMO,
+    PIXTRAL,
+    QWEN2_VL,
+    QWEN3_VL,
+    QWEN_VISION,
+    ROFORMER,
+    SAM,
+    STEP_VISION,
+    Family,
+    Model,
+)
+from .layers import (
+    LINEAR,
+    SLIDING,
+    alternate,
+    by_list,
+    cohere2_moe_kind,
+    cohere2_moe_turns,
+    deepseek_v4_kind,
+    every,
+    flint_kind,
+    fourth_from_the_end,
+    if_sliding,
+    if_sliding_or_no_window,
+    lfm3_kind,
+    llama4_kind,
+    mimo_kind,
+    minimax_kind,
+    not_every_fourth_from_the_end,
+    of_indices,
+)
 
 
 def _llama3(factor: float, length: int = 8192, low: float = 1.0, high: float = 4.0) -> dict:
@@ -133,6 +82,10 @@ def _add(names: str, family: Family, **defaults) -> None:
     MODELS.update(dict.fromkeys(names.split(), Model(family, **defaults)))
 
 
+def _also(names: str, **more) -> None:
+    MODELS.update({name: replace(MODELS[name], **more) for name in names.split()})
+
+
 _PROPORTIONAL = {"rope_type": "proportional", "partial_rotary_factor": 0.25}
 _NEOX = {"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}
 _GEMMA_3 = {"rope_theta": "full_attention.rope_theta",
@@ -146,7 +99,6 @@ _OLMO_3 = {"rope_theta": "full_attention.rope_theta sliding_attention.rope_theta
 _CONFORMER = {"keys": {"rotary_embedding_base": "rope_theta"},
               "needs": {"position_embeddings_type": ("rotary", "relative")},
               "kinds": ("default",)}  # fmt: skip
-_FULL = ("full_attention",)
 _PLAIN = ("default",)
 _TOWER = ("default", "axial")
 _MLA = {"width": "qk_rope_head_dim"}
@@ -156,7 +108,7 @@ _VISION = ("hidden_size", "num_heads")
 
 # Half-split, whole heads: the commonest kind, by default base and default width of a head.
 _add("""arcee aria_text chameleon deepseek_ocr2_encoder deepseek_ocr2_text diffllama doge dots1 esmc
-     eurobert falcon_h1 gradium_phonon_tts granite granite4_vision_text
+     eurobert exaone4 exaone_moe falcon_h1 gradium_phonon_tts granite granite4_vision_text
      granite_docling_text granite_swa granitemoe granitemoe_swa granitemoeshared hyperclovax idefics
      jais2 kyutai_speech_to_text lasr_encoder llama mimi mimi_encoder mimi_decoder ministral mistral
      moshi olmoe pocket_tts pocket_tts_audio_tokenizer pocket_tts_audio_tokenizer_encoder
@@ -165,12 +117,13 @@ _add("""arcee aria_text chameleon deepseek_ocr2_encoder deepseek_ocr2_text diffl
 _add("""dia_decoder dia_encoder hrm_text
      muse_glimmer_text qwen3 qwen3_omni_moe_talker_code_predictor seed_oss""",
      LLAMA, head_dim=128)  # fmt: skip
-_add("exaone4 exaone_moe", LLAMA, still=_FULL)
-_add("afmoe flint kolibri1", LLAMA, head_dim=128, still=_FULL)
+_add("afmoe flint internlm3 iquestcoder kolibri1 molmo2_text", LLAMA, head_dim=128)
 _add("neucodec qwen2_5_omni_dit voxtral_realtime_encoder xcodec2", LLAMA, head_dim=64)
 _add("gemma gemma2 t5_gemma_module vaultgemma", LLAMA, head_dim=256)
 _add("timesfm2_5", LLAMA, head_dim=80)
-_add("nomic_bert", LLAMA, base=1000.0)
+_add("nomic_bert", LLAMA, base=1000.0,
+     keys={"rotary_emb_base": "rope_theta", "rope_theta": "rope_theta",
+           "rotary_emb_fraction": "partial_rotary_factor"})  # fmt: skip
 _add("jina_embeddings_v3", LLAMA, base=20_000.0)
 _add("gpt_oss", LLAMA, base=150_000.0, head_dim=64, parameters=_GPT_OSS)
 _add("gte", LLAMA, base=160_000.0)
@@ -180,6 +133,7 @@ _add("higgs_audio_v2", LLAMA, base=500_000.0, head_dim=128,
 _add("muse_glimmer_assistant", LLAMA, base=500_000.0, head_dim=128)
 _add("muse_spark_text", LLAMA, base=500_000.0, head_dim=64)
 _add("emu3_text_model minimax mixtral", LLAMA, base=1e6)
+_add("phimoe", LLAMA, base=1e6, kinds=("default", "longrope"))
 _add("lfm2 lfm2_moe", LLAMA, base=1e6, keys={"theta": "rope_theta", "rope_theta": "rope_theta"})
 _add("cwm", LLAMA, base=1e6, head_dim=128, parameters=_llama3(16.0))
 _add("ministral3", LLAMA, base=1e6, head_dim=128,
@@ -264,8 +218,8 @@ _add("pe_audio_encoder pe_audio_video_encoder pe_video_encoder", GPT_J, base=20_
 _add("blt_patcher", GPT_J)
 _add("blt_local_encoder blt_local_decoder blt_global_transformer", GPT_J, base=500_000.0)
 _add("cohere", COHERE, base=500_000.0)
-_add("cohere2", COHERE, still=_FULL)
-_add("cohere2_moe", COHERE, head_dim=128, still=_FULL)
+_add("cohere2", COHERE)
+_add("cohere2_moe", COHERE, head_dim=128)
 _add("llama4_text ernie4_5", LLAMA_4, base=500_000.0, head_dim=128)
 _add("ernie4_5_moe", LLAMA_4, base=500_000.0)
 _add("deepseek_v2", LLAMA_4, **_MLA)
@@ -322,3 +276,68 @@ _add("kimi_k25_vision", KIMI_VISION, kinds=_TOWER)
 _add("ernie4_5_vl_moe_text", ERNIE_VL, base=500_000.0, sections=(22, 22, 20), kinds=_PLAIN)
 _add("neomme", NEOMME, partial=True, head_dim=64, layers=_layers(1e6, partial_rotary_factor=0.25))
 _add("gemma4_vision", GEMMA_4_VISION, kinds=_TOWER, base=100.0, head_dim=64)
+
+# Code that was never part of transformers; see rope_lib.models.remote.
+_add("mpt-rope", LLAMA, per_head=("d_model", "n_heads"),
+     keys={"max_seq_len": "max_position_embeddings"})  # fmt: skip
+_add("qwen", LLAMA, partial=True, width="kv_channels", head_dim=128,
+     keys={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor",
+           "use_dynamic_ntk": ""})  # fmt: skip
+_add("phi3small", LLAMA, base=1e6, kinds=("default", "longrope"),
+     keys={"rope_embedding_base": "rope_theta", "rope_position_scale": ""})  # fmt: skip
+_add("minimax_text_01", LLAMA, base=1e7, head_dim=128, keys={"rotary_dim": "rotary_dim"})
+_add("stablelm_epoch", LLAMA, partial=True, fraction=0.25,
+     keys={"rope_pct": "partial_rotary_factor"})  # fmt: skip
+_add("mixformer-sequential", LLAMA, per_head=("n_embd", "n_head"), kinds=_PLAIN,
+     keys={"rotary_dim": "rotary_dim"}, parameters={"rotary_dim": 32})  # fmt: skip
+
+# Layers of several types, and layers that do not turn.
+_also("gemma3_text t5gemma2_text t5gemma2_decoder",
+      kind_of_layer=every(6, "sliding_window_pattern", "_sliding_window_pattern"))  # fmt: skip
+_also("gemma3n_text kolibri1", kind_of_layer=every(5))
+_also("""beam embedding_gemma2_text gemma4_text gemma4_unified_text diffusion_gemma_text
+      neomme""", kind_of_layer=every(6, last=True))  # fmt: skip
+_also("olmo3", kind_of_layer=every(4))
+_also("ultrabert", kind_of_layer=every(3))
+_also("modernbert modernbert-decoder",
+      kind_of_layer=every(3, "global_attn_every_n_layers", first=0))  # fmt: skip
+_also("mellum laguna", kind_of_layer=every(1))
+_also("zaya", kind_of_layer=alternate("hybrid"))
+_also("mimo_v2_flash", kind_of_layer=mimo_kind)
+_also("lfm3", kind_of_layer=lfm3_kind)
+_also("cohere2", kind_of_layer=every(4, "sliding_window_pattern"), turns=if_sliding)
+_also("cohere2_moe", kind_of_layer=cohere2_moe_kind, turns=cohere2_moe_turns)
+_also("afmoe", kind_of_layer=every(4, "global_attn_every_n_layers"), turns=if_sliding)
+_also("flint", kind_of_layer=flint_kind, turns=if_sliding)
+_also("exaone4 exaone_moe", kind_of_layer=every(4, "sliding_window_pattern"),
+      turns=if_sliding_or_no_window)  # fmt: skip
+_also("kolibri1", turns=if_sliding_or_no_window)
+_also("llama4_text", kind_of_layer=llama4_kind, turns=by_list, scores=("temperature",))
+_also("smollm3 mistral_large4_text", turns=by_list)
+_also("muse_glimmer_text muse_spark_text", kind_of_layer=fourth_from_the_end,
+      turns=not_every_fourth_from_the_end, base_of_layer=True)  # fmt: skip
+_also("granite_swa granitemoe_swa", kind_of_layer=every(4, first=0), base_of_layer=True)
+_also("deepseek_v4", kind_of_layer=deepseek_v4_kind, turns_values=True,
+      labels={SLIDING: "main", "compressed_sparse_attention": "compress",
+              "heavily_compressed_attention": "compress"})  # fmt: skip
+
+# Hybrids: layers without attention.
+_also("qwen3_next qwen3_5_text qwen3_5_moe_text",
+      kind_of_layer=every(4, "full_attention_interval", others=LINEAR))  # fmt: skip
+_also("olmo_hybrid", kind_of_layer=every(4, others=LINEAR))
+_also("bailing_hybrid", kind_of_layer=every(6, "layer_group_size", others=LINEAR))
+_also("bamba", kind_of_layer=of_indices("attn_layer_indices"))
+_also("minimax_text_01", kind_of_layer=minimax_kind)
+_also("recurrent_gemma", kind_of_layer=alternate(LINEAR, LINEAR, SLIDING))
+
+# Indexers of sparse attention, and factors of scores beside the rotation.
+_also("deepseek_v32 axk2", indexer=LLAMA)
+_also("glm_moe_dsa", indexer=DEEPSEEK_V3)
+_also(
+    """axk1 axk2 bailing_hybrid deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa
+      hy_v4 longcat_flash minicpm3 mistral4 mistral_large4_text youtu""",
+    scores=("mscale",),
+)
+_also("ministral3", scores=("beta",), extra=("llama_4_scaling_beta",))
+_also("mistral4", scores=("mscale", "beta"), extra=("llama_4_scaling_beta",))
+_also("phimoe phi3small", extra=("short_mscale", "long_mscale"))

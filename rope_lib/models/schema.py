@@ -2,12 +2,13 @@
 
 Configurations come in two forms. The old one keeps ``rope_theta`` at the top and a dictionary
 ``rope_scaling`` beside it; the new one keeps everything in ``rope_parameters``, once, or once for
-each type of layer. Both are read into one flat dictionary in the new form. Every key that seems to
-be about rotation must be known, and where two keys speak of the same thing they must agree.
+each type of layer. Both are read into one flat dictionary in the new form. Where two keys speak of
+the same thing they must agree.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 from ..checks import (
@@ -17,8 +18,11 @@ from ..checks import (
     require_fraction,
     require_instance,
     require_positive,
+    require_real,
 )
-from .conventions import Model
+from .family import Model
+from .layers import NO_ATTENTION, kinds_of_layers, turns_of_type
+from .stray import is_claim, look_alike
 
 # Keys of a configuration that speak of rotation, and those that only seem to.
 _ABOUT_ROTATION = re.compile(r"rope|rot[ao]|rot_|thet|teta|freq|yarn|ntk|mscale|partial")
@@ -26,15 +30,18 @@ _STANDARD = {"rope_theta", "partial_rotary_factor", "rope_scaling", "rope_parame
 _NO_ROTATION = {
     "no_rope_layers", "no_rope_layer_interval", "layer_rope_theta", "memory_attention_rope_dropout",
     "rope_deltas", "qk_rope_head_dim", "moe_layer_freq", "frequency_penalty",
+    "indexer_rope_interleave",
 }  # fmt: skip
 
 #: Keys that stand outside of rope parameters only, and are read as if they stood within.
 OUTSIDE = {"head_dim", "rotary_dim", "rope_interleave"}
 #: What configurations call the length that a model was trained on, in tokens.
 ORIGINAL_LENGTH = "original_max_position_embeddings"
-# Types of layers that have no queries and keys.
-_NO_ATTENTION = {"conv", "linear_attention", "mamba", "recurrent", "moe"}
-_OLD_NAMES = {"su": "longrope", "mrope": "default"}
+_AT_THE_TOP = ("rope_theta", "partial_rotary_factor", ORIGINAL_LENGTH)
+_MISSPELT = ("theta", "rotary_dim", "rotary_pct")
+_SECTIONS = ("mrope_section", "mrope_interleaved")
+_OLD_NAMES = {"su": "longrope", "mrope": "default", "deepseek_yarn": "yarn",
+              "telechat3-yarn": "yarn", "none": "default"}  # fmt: skip
 
 
 def _each(check: Callable) -> Callable:
@@ -51,6 +58,11 @@ def _require_flag(name: str, value: bool) -> None:
     require_instance(name, value, bool)
 
 
+def _not_negative(name: str, value: float) -> None:
+    if require_real(name, value) != 0:
+        require_positive(name, value)
+
+
 # What a value must be wherever it comes from, so that an error names the place.
 _CHECKS: dict[str, Callable] = {
     "rope_type": lambda name, value: require_instance(name, value, str),
@@ -64,10 +76,14 @@ _CHECKS: dict[str, Callable] = {
     "alpha": require_factor,
     "short_factor": _each(require_positive),
     "long_factor": _each(require_positive),
+    "short_mscale": require_positive,
+    "long_mscale": require_positive,
     "mrope_section": _each(require_count),
     "mrope_interleaved": _require_flag,
     "rope_interleave": _require_flag,
+    "llama_4_scaling_beta": _not_negative,
 }
+_WHOLE = {"rotary_dim", "head_dim", "max_position_embeddings", ORIGINAL_LENGTH}
 
 
 class Parameters(dict):
@@ -82,6 +98,7 @@ class Parameters(dict):
         if value is None:
             return
         value = tuple(value) if isinstance(value, list) else value
+        value = whole(value) if key in _WHOLE else value
         _CHECKS.get(key, lambda name, value: value)(source, value)
         if key in self and self[key] != value:
             other = self.places.get(key, "its default")
@@ -91,6 +108,8 @@ class Parameters(dict):
 
     def agree_all(self, values: Mapping, source: str) -> None:
         """The same for a whole dictionary, whose ``type`` is the old name of ``rope_type``."""
+        if values == "":  # what some tools write for null
+            return
         for key, value in require_instance(source, values, Mapping).items():
             place = f"{source}[{key!r}]"
             if key in OUTSIDE:
@@ -100,22 +119,17 @@ class Parameters(dict):
             self.agree(key, value, place)
 
 
-def config_of_text(config: Any, name: str = "config") -> dict:
-    """The configuration of the part that reads text, as a dictionary."""
-    if hasattr(config, "to_dict"):
-        config = config.to_dict()
-    if not isinstance(config, Mapping):
-        raise TypeError(f"{name} must be a dictionary or have to_dict(), got {config!r}")
-    if config.get("text_config") is not None:
-        text = config_of_text(config["text_config"], "text_config")
-        for key in _keys_about_rotation(config) - _NO_ROTATION:
-            if config[key] is not None and config[key] != text.get(key):
-                raise ValueError(
-                    f"config has {key} = {config[key]!r}, but its text_config {text.get(key)!r}; "
-                    "give the part that you mean"
-                )
-        return text
-    return dict(config)
+def whole(value: Any) -> Any:
+    """A count that was written with a decimal point, as an integer; anything else as it is."""
+    is_float = isinstance(value, Real) and isinstance(value, float)
+    return int(value) if is_float and value.is_integer() else value
+
+
+def differing_keys(config: Mapping, part: Mapping) -> Iterable[str]:
+    """Keys about rotation that a larger model and its part give different values."""
+    for key in sorted(keys_about_rotation(config) - _NO_ROTATION):
+        if config[key] not in (None, False) and config[key] != part.get(key):
+            yield key
 
 
 def without_nulls(config: dict, model: Model) -> dict:
@@ -130,30 +144,55 @@ def without_nulls(config: dict, model: Model) -> dict:
     for key in sorted(meant & set(config)):
         if config[key] is None:
             raise ValueError(f"{key} must be given or left out for this model type, got None")
-    return {key: value for key, value in config.items() if value is not None}
+    keep = ("sliding_window",)  # whose null says that there is none
+    return {key: value for key, value in config.items() if value is not None or key in keep}
 
 
-def _keys_about_rotation(config: Mapping) -> set:
+def beside_layers(config: Mapping) -> dict:
+    """What ``rope_parameters`` has beside the dictionaries of its layers; it is not read."""
+    new = config.get("rope_parameters")
+    nested = by_layer(new)
+    return {key: value for key, value in new.items() if key not in nested} if nested else {}
+
+
+def keys_about_rotation(config: Mapping) -> set:
     return {key for key in config if _ABOUT_ROTATION.search(str(key))}
+
+
+def unknown_keys(config: Mapping, model: Model) -> list[str]:
+    """Keys that seem to be about rotation and are not read.
+
+    Raises:
+        ValueError: one of them is but a misspelling of a key that is.
+    """
+    known = _STANDARD | _NO_ROTATION | set(model.keys) | set(model.needs)
+    known |= set(_SECTIONS) if model.sections else set()
+    unknown = sorted(keys_about_rotation(config) - known)
+    for key in unknown:
+        meant = None if is_claim(key) else look_alike(key, {*_STANDARD, *model.keys, *_MISSPELT})
+        if meant:
+            raise ValueError(f"config has {key!r} = {config[key]!r}: is {meant!r} meant?")
+    return unknown
 
 
 def collect(config: dict, model: Model, layer_type: str | None) -> Parameters:
     """What a configuration says about one type of layer, in all its places; then the defaults.
 
     Raises:
-        TypeError, ValueError: a key about rotation that is not known, values that are not allowed
-            or contradict each other, a ``layer_type`` that the model does not have or not turn.
+        TypeError, ValueError: values that are not allowed or contradict each other, a
+            ``layer_type`` that the model does not have.
     """
-    _refuse_unknown_keys(config, model)
     parameters = Parameters()
     own, default = _of_layer(config, model, layer_type), model.layers.get(layer_type) or {}
     parameters.agree_all(own, "rope_parameters")
-    for key, value in config.items():
-        _agree_with_key(parameters, key, value, model, layer_type)
-    if _is_nested(config.get("rope_parameters")):
+    for key in config:
+        _agree_with_key(parameters, key, config, model, layer_type)
+    if is_nested(config.get("rope_parameters")):
         _refuse_gaps(parameters, default, layer_type)
+    elif own and "rope_theta" not in parameters and "rope_theta" not in model.needs:
+        raise ValueError("rope_parameters must have 'rope_theta', the base; model types differ")
     _fill(parameters, {k: value for k, value in default.items() if not own or k == "head_dim"})
-    if not own and "rope_scaling" not in config:
+    if not own and not config.get("rope_scaling"):
         _fill(parameters, model.parameters)
     return parameters
 
@@ -165,50 +204,35 @@ def _fill(parameters: Parameters, default: Mapping) -> None:
             parameters.setdefault(key, value)
 
 
-def _refuse_unknown_keys(config: dict, model: Model) -> None:
-    known = _STANDARD | _NO_ROTATION | set(model.keys) | set(model.needs)
-    unknown = sorted(_keys_about_rotation(config) - known)
-    unknown = [key for key in unknown if not _is_harmless(key, config[key], model)]
-    for key in _keys_about_rotation(config.get("attn_config", {})):
-        if config["attn_config"][key] is not None:  # DBRX: read by some versions, not by others
-            raise ValueError(f"attn_config has {key!r}, which is not read here")
-    if unknown:
-        raise ValueError(
-            f"config has {unknown[0]!r} = {config[unknown[0]]!r}, which is not known for "
-            f"{config['model_type']}"
-        )
-
-
-def _is_harmless(key: str, value: Any, model: Model) -> bool:
-    """Whether a key that is unknown here says no more than what holds anyway."""
-    return {
-        "use_mrope": value is False,
-        "rope_interleaved": value is (model.family.pairing == "interleaved"),
-        "rotary_interleaved": value is (model.family.pairing == "interleaved"),
-        "rotary_pct": value == 1 == model.fraction,
-        "rotary_percent": value == 1 == model.fraction,
-        "rotary_scaling_factor": value == 1,
-    }.get(key, False)
-
-
 def _of_layer(config: dict, model: Model, layer_type: str | None) -> Mapping:
     """The ``rope_parameters`` for one type of layer, as they stand."""
     new = config.get("rope_parameters", {})
-    nested = _is_nested(new)
-    kinds = _layer_types(config, model, new if nested else {})
-    if layer_type in model.still:
-        raise ValueError(
-            f"layers of type {layer_type!r} do not turn in {config['model_type']}, unless it has "
-            "no sliding layers at all: then leave layer_type out"
-        )
+    nested = by_layer(new)
+    if (model.layers and new and not nested) or (nested and layer_type not in nested):
+        kinds, keys = layer_types(config, model), list(new)[:6] if isinstance(new, Mapping) else new
+        raise ValueError(f"rope_parameters must hold a dictionary for each of {kinds}, got {keys}")
+    own = nested[layer_type] if nested else new
+    return {} if own is None else own
+
+
+def turns(config: dict, model: Model, layer_type: str | None) -> bool:
+    """Whether layers of a type turn at all.
+
+    Raises:
+        ValueError: some of them do, or the model has no such layers.
+    """
+    kinds = layer_types(config, model)
     if layer_type not in kinds:
-        raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}")
-    if (model.layers and new and not nested) or (nested and layer_type not in new):
-        raise ValueError(f"rope_parameters must hold a dictionary for each of {kinds}, got {new}")
-    own = new[layer_type] if nested else new
-    if own is None or (not own and model.layers.get(layer_type, {}) is None):
-        raise ValueError(f"layers of type {layer_type!r} do not turn in this model")
-    return own
+        hint = "; or ask by layer=" if layer_type is None else ""
+        raise ValueError(f"layer_type must be one of {kinds}, got {layer_type!r}{hint}")
+    if layer_type is None:
+        return True
+    nested = by_layer(config.get("rope_parameters"))
+    if layer_type in nested:
+        return nested[layer_type] is not None
+    if model.layers.get(layer_type, {}) is None:
+        return False
+    return turns_of_type(config, model, layer_type)
 
 
 def _refuse_gaps(parameters: Parameters, default: Mapping, layer_type: str | None) -> None:
@@ -219,15 +243,22 @@ def _refuse_gaps(parameters: Parameters, default: Mapping, layer_type: str | Non
             raise ValueError(f"rope_parameters[{layer_type!r}] must have {key!r}")
 
 
-def _is_nested(new: Any) -> bool:
-    """Whether ``rope_parameters`` holds a dictionary, or None, for each type of layer."""
-    values = list(new.values()) if isinstance(new, Mapping) else []
-    layers = [value for value in values if value is not None]
-    return bool(layers) and all(isinstance(value, Mapping) for value in layers)
+def is_nested(new: Any) -> bool:
+    """Whether ``rope_parameters`` holds a dictionary for each type of layer."""
+    return bool(by_layer(new))
 
 
-def _layer_types(config: dict, model: Model, nested: Mapping) -> list:
+def by_layer(new: Any) -> Mapping:
+    """The dictionaries of the types of layers, None for one that does not turn; or nothing."""
+    values = new if isinstance(new, Mapping) else {}
+    if not any(isinstance(value, Mapping) for value in values.values()):
+        return {}
+    return {key: own for key, own in values.items() if own is None or isinstance(own, Mapping)}
+
+
+def layer_types(config: dict, model: Model) -> list:
     """What ``layer_type`` may be: one of several, or nothing where all layers are alike."""
+    nested = by_layer(config.get("rope_parameters"))
     named = require_instance("layer_types", config.get("layer_types", ()), list | tuple)
     for name in named:
         require_instance("layer_types", name, str)
@@ -236,23 +267,29 @@ def _layer_types(config: dict, model: Model, nested: Mapping) -> list:
         raise ValueError(f"rope_parameters has {stray[0]!r}, which is no type of layer here")
     if model.layers or nested:
         return sorted({*model.layers, *nested})
-    alike = named or ("full_attention", "sliding_attention")
-    return [None, *(name for name in dict.fromkeys(alike) if name not in _NO_ATTENTION)]
+    alike = [*(named or ("full_attention", "sliding_attention"))]
+    if model.kind_of_layer is not None and not named:
+        alike += kinds_of_layers(config, model)
+    return [None, *(name for name in dict.fromkeys(alike) if name not in NO_ATTENTION)]
 
 
 def _agree_with_key(
-    parameters: Parameters, key: str, value: Any, model: Model, layer_type: str | None
+    parameters: Parameters, key: str, config: Mapping, model: Model, layer_type: str | None
 ) -> None:
     """Take in one key from the top of the configuration, if it means anything for this layer."""
+    value = config[key]
     if key not in model.keys:
         if key == "rope_theta" and "rope_theta" in model.keys.values():
             own = next(name for name, meaning in model.keys.items() if meaning == key)
-            raise ValueError(f"rope_theta = {value!r} is called {own!r} in this model type")
+            if own not in config:
+                raise ValueError(f"rope_theta = {value!r} is called {own!r} in this model type")
         if model.layers and key in ("rope_theta", "rope_scaling"):
             raise ValueError(f"{key} = {value!r} does not say for which type of layers it is")
         if key == "rope_scaling":
             parameters.agree_all(value, key)
-        elif key in ("rope_theta", "partial_rotary_factor", ORIGINAL_LENGTH):
+        elif key == "partial_rotary_factor" and is_nested(config.get("rope_parameters")):
+            parameters.setdefault(key, require_fraction(key, value))  # layers have their own
+        elif key in _AT_THE_TOP or (model.sections and key in _SECTIONS):
             parameters.agree(key, value, key)
         return
     for meaning in model.keys[key].split():

@@ -1,0 +1,368 @@
+"""Every figure that moves: each control, each reading, in a real browser, beside rope_lib's own."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from rope_lib import inverse_frequencies, permute_projection
+from rope_lib.course import interactive, reference
+from rope_lib.course.decay import bound_factor
+from rope_lib.course.elements import decay, grid, hands, pairings, scalings, word_order
+
+QUERY, KEY = torch.randn(2, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+def choose_word_order(**chosen):
+    return interactive.word_order(**chosen)
+
+
+def choose_decay(key="same", **chosen):
+    return interactive.decay(QUERY, KEY, choice=key, **chosen)
+
+
+# For each element: how Python makes it, and what each of its controls can say.
+FIGURES = {
+    "clock": (interactive.clock, {"m": range(31), "n": range(31)}),
+    "hands": (interactive.hands, {"distance": hands.DISTANCES, "base": hands.BASES}),
+    "word-order": (choose_word_order, {"mode": word_order.MODES}),
+    "decay": (
+        choose_decay,
+        {"key": decay.KEYS, "distance": range(1001), "base": hands.BASES},
+    ),
+    "scalings": (
+        interactive.scalings,
+        {"method": scalings.METHODS, "factor": scalings.FACTORS},
+    ),
+    "grid": (
+        interactive.grid,
+        {"kind": grid.KINDS, "row": range(15), "column": range(15)},
+    ),
+    "pairings": (
+        interactive.pairings,
+        {"pairing": pairings.PAIRINGS, "rows": pairings.ROWS, "distance": range(31)},
+    ),
+}
+NAMES = list(FIGURES)
+
+
+def reading(page, name):
+    return page.locator(f"rope-{name} [aria-live=polite]").inner_text()
+
+
+def chosen(page, name):
+    """What the controls of a figure say now, as Python would be told."""
+    values = {}
+    for control, known in FIGURES[name][1].items():
+        said = page.locator(f"rope-{name} [name={control}]").input_value()
+        values[control] = said if said in known else known[int(said)]
+    return values
+
+
+def agrees(page, name):
+    """The page says what rope_lib computes for the same settings."""
+    assert reading(page, name) == FIGURES[name][0](**chosen(page, name)).readout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_is_the_same_every_time_and_asks_for_nothing(name):
+    make = FIGURES[name][0]
+    output = make()._repr_html_()
+    assert output == make()._repr_html_()
+    assert output.count("http") == output.count("xmlns='http")
+    assert len(make().script().encode()) <= 10_000
+    assert len(output.encode()) <= 20_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_works_by_keyboard(show, name):
+    make, controls = FIGURES[name]
+    page = show(make())
+    assert reading(page, name) == make().readout
+    for control, known in controls.items():
+        element = page.locator(f"rope-{name} [name={control}]")
+        seen = set()
+        slides = element.evaluate("each => each.type") == "range"
+        on, back = ("ArrowRight", "ArrowLeft") if slides else ("ArrowDown", "ArrowUp")
+        for key in ["Home", *[on] * 4, "End", *[back] * 2]:
+            element.press(key)
+            seen.add(chosen(page, name)[control])
+            agrees(page, name)
+        assert len(seen) >= min(len(known), 4), (control, seen)
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_slider_works_by_mouse_and_by_finger(show, name, touch):
+    page = show(FIGURES[name][0](), has_touch=touch)
+    for control in FIGURES[name][1]:
+        element = page.locator(f"rope-{name} [name={control}]")
+        box = element.bounding_box()
+        assert box["height"] >= 24
+        if element.evaluate("each => each.type") != "range":
+            continue
+        for part in (0.93, 0.1, 0.55):
+            before = chosen(page, name)[control]
+            point = box["x"] + part * box["width"], box["y"] + box["height"] / 2
+            page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+            assert chosen(page, name)[control] != before
+            agrees(page, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_choice_of_every_menu(show, name):
+    make, controls = FIGURES[name]
+    page = show(make())
+    menus = page.locator(f"rope-{name} select")
+    names = menus.evaluate_all("all => all.map(each => each.name)")
+    for choice in itertools.product(*(controls[menu] for menu in names)):
+        for i, value in enumerate(choice):
+            menus.nth(i).select_option(value)
+        assert [chosen(page, name)[menu] for menu in names] == list(choice)
+        agrees(page, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_for_those_who_do_not_see_it(show, name):
+    figure = FIGURES[name][0]()
+    words = figure.config["words"]
+    page = show(figure)
+    assert page.get_by_role("img", name=words["picture"], exact=True).count() == 1
+    for control in FIGURES[name][1]:
+        labelled = page.get_by_label(words[control], exact=True)
+        assert labelled.get_attribute("name") == control
+    still = show(figure, java_script_enabled=False)
+    assert still.get_by_text(figure.readout).is_visible()
+    assert still.get_by_role("img", name=words["picture"]).bounding_box()["width"] >= 300
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_text_and_not_markup(show, name):
+    make = FIGURES[name][0]
+    plain = make().config["words"]
+    odd = {key: f"<i>{word}</i> &amp; $& {{x}}" for key, word in plain.items()}
+    figure = make(words=odd)
+    page = show(figure)
+    assert reading(page, name) == figure.readout
+    assert page.locator(f"rope-{name} i").count() == 0
+    for control in FIGURES[name][1]:
+        assert page.get_by_label(odd[control], exact=True).count() == 1
+
+
+def test_all_figures_live_on_one_page(show):
+    page = show(*(make() for make, _ in FIGURES.values()))
+    for name, (make, controls) in FIGURES.items():
+        assert reading(page, name) == make().readout
+        page.locator(f"rope-{name} [name={next(iter(controls))}]").press("End")
+        agrees(page, name)
+
+
+def test_keys_stay_inside_but_tab_and_shortcuts_leave(show):
+    """JupyterLab would insert a cell for the letter a; a reader still has to get out by Tab."""
+    page = show(interactive.scalings(), body="<script>window.keys = []; document.addEventListener("
+                "'keydown', event => window.keys.push(event.key))</script>")  # fmt: skip
+    menu = page.locator("rope-scalings select")
+    for key in ("a", "ArrowDown", "Control+s", "Tab"):
+        menu.press(key)
+    assert page.evaluate("window.keys") == ["Control", "s", "Tab"]
+
+
+# ---------------------------------------------------------------- words to drag
+
+
+def words_of(page):
+    return page.locator("rope-word-order button").all_inner_texts()
+
+
+def softmax_attention(order, mode):
+    """What each word becomes, written out; the first line of numpy that a textbook would have."""
+    x = np.array([word_order.VECTORS[word] for word in order], dtype=float)
+    if mode == "positions":
+        x += [(math.sin(m), math.cos(m)) for m in range(len(x))]
+    shares = np.exp(x @ x.T)
+    shares = np.tril(shares) if mode == "mask" else shares
+    return shares / shares.sum(axis=1, keepdims=True) @ x
+
+
+def expected_words(order, mode):
+    first = dict(zip(word_order.VECTORS, softmax_attention(word_order.VECTORS, mode), strict=True))
+    outputs = softmax_attention(order, mode)
+    changed = sum(
+        np.abs(row - first[w]).max() > 5e-4 for w, row in zip(order, outputs, strict=True)
+    )
+    rows = ", ".join(f"{w} ({x:.3f}, {y:.3f})" for w, (x, y) in zip(order, outputs, strict=True))
+    said = (
+        f"{''.join(order)}, {word_order.WORDS[mode]}: {rows}. "
+        f"{changed} of {len(order)} words differ from the first order"
+    )
+    return said.replace("-0.", "\u22120.")
+
+
+@pytest.mark.parametrize("mode", word_order.MODES)
+def test_words_move_by_arrow_keys(show, mode):
+    page = show(interactive.word_order(mode=mode))
+    assert reading(page, "word-order") == expected_words(words_of(page), mode)
+    seen = set()
+    for place, key in ((0, "ArrowRight"), (1, "ArrowRight"), (0, "ArrowLeft"), (1, "ArrowLeft"),
+                       (2, "ArrowRight"), (2, "ArrowLeft")):  # fmt: skip
+        page.locator("rope-word-order button").nth(place).press(key)
+        seen.add(tuple(words_of(page)))
+        assert reading(page, "word-order") == expected_words(words_of(page), mode)
+        focused = page.evaluate("document.activeElement.shadowRoot.activeElement.textContent")
+        assert focused in words_of(page)
+    assert len(seen) >= 4
+    changed = int(re.search(r"(\d) of 3", reading(page, "word-order"))[1])
+    assert (changed == 0) == (mode == "none")
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+def test_words_can_be_dragged(show, touch):
+    page = show(interactive.word_order(), has_touch=touch)
+    buttons = page.locator("rope-word-order button")
+    first, last = (buttons.nth(i).bounding_box() for i in (0, 2))
+    y = first["y"] + first["height"] / 2
+    path = [first["x"] + 8 + (last["x"] - first["x"]) * step / 8 for step in range(9)]
+    if touch:
+        client = page.context.new_cdp_session(page)
+        for i, x in enumerate([*path, path[-1]]):
+            kind = "touchStart" if i == 0 else "touchEnd" if i == len(path) else "touchMove"
+            points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    else:
+        page.mouse.move(path[0], y)
+        page.mouse.down()
+        for x in path:
+            page.mouse.move(x, y)
+        page.mouse.up()
+        page.mouse.move(path[0], y)  # let go: nothing follows any more
+    assert words_of(page) == ["喜欢", "小红", "小明"]
+    assert reading(page, "word-order") == expected_words(words_of(page), "none")
+
+
+# ---------------------------------------------------------------- what the readings must say
+
+
+def numbers(text):
+    return [float(n.replace(",", "")) for n in re.findall(r"[\d,]*\d(?:\.\d+)?", text)]
+
+
+def test_the_decay_of_the_chapter():
+    """The famous numbers: a bound of 32.5 that is reached at distance 0, and falls to 6.5."""
+    query = torch.ones(128)
+    for distance, wanted in ((0, 32.5), (256, 6.5)):
+        figure = interactive.decay(query, query, "even", distance)
+        assert f"bound {wanted}," in figure.readout
+    assert (
+        "score 32.5, bound 32.5, |q| |k| 32.5" in interactive.decay(query, query, "even", 0).readout
+    )
+    q, k = QUERY.mul(1e4).round().div(1e4), KEY.mul(1e4).round().div(1e4)
+    h = (
+        torch.view_as_complex(q.unflatten(-1, (-1, 2)))
+        * torch.view_as_complex(k.unflatten(-1, (-1, 2))).conj()
+    )
+    turned = (h * torch.exp(77j * inverse_frequencies(32))).sum().real
+    largest = torch.cat((h, torch.zeros(1))).diff().abs().max()
+    bound = largest * 16 * bound_factor(inverse_frequencies(32), torch.tensor([77])).item()
+    said = interactive.decay(QUERY, KEY, "random", 77).readout.replace("\u2212", "-")
+    assert f"score {turned:.1f}, bound {bound:.1f}, " in said
+
+
+@pytest.mark.parametrize(
+    ("method", "reach"),
+    [("none", "4,096"), ("linear", "32,768"), ("yarn", "32,768"), ("llama3", "32,768")],
+)
+def test_how_far_a_repair_reaches(method, reach):
+    said = interactive.scalings(method=method, factor=8).readout
+    assert f"up to {reach} tokens, none does" in said
+    unseen = int(re.search(r"(\d+) hands meet", said)[1])
+    assert unseen == (18 if method == "none" else 0)  # chapter 7 counts 18 for LLaMA 2
+
+
+def test_ntk_leaves_all_but_the_last_hand_beyond_what_it_knows():
+    said = interactive.scalings(method="ntk", factor=8).readout
+    assert "17 hands meet angles" in said
+    assert "1 by the whole factor" in said
+    for factor, reach in ((8, "18,696"), (16, "31,014")):  # as chapter 7 says
+        assert f"up to {reach} tokens" in interactive.scalings(method="ntk", factor=factor).readout
+
+
+def test_a_base_so_small_that_every_hand_comes_round():
+    assert "up to ∞ tokens" in interactive.scalings(base=100, length=10_000).readout
+
+
+def test_axial_scores_make_a_cross_and_mixed_ones_a_spot():
+    high = {kind: numbers(interactive.grid(kind).readout)[-2] for kind in grid.KINDS}
+    assert high["mixed"] < high["axial"]
+    # Reading order: at the left edge, what is looked for stands a row higher, at the right edge.
+    assert "row 8, column 5" in interactive.grid("line", 5, 7).readout
+    assert "row 7, column 14" in interactive.grid("line", 5, 1).readout
+    assert "row 8, column 0" in interactive.grid("mixed", 5, 1).readout
+
+
+def test_the_right_rows_make_the_wrong_pairing_right():
+    said = {
+        (pairing, rows): interactive.pairings(pairing, rows).readout
+        for pairing in pairings.PAIRINGS
+        for rows in pairings.ROWS
+    }
+    same = {key for key, text in said.items() if text.endswith("The same model")}
+    assert same == {("interleaved", "stored"), ("half", "permuted")}
+    q, k = (np.array([x, x]) for x in (pairings.QUERY, pairings.KEY))
+    scores = reference.scores(q, k, [3, 0], pairing="interleaved")
+    assert f"{scores[0, 1]:.3f}".replace("-", "\u2212") in said["half", "permuted"]
+    assert interactive.pairings("half", distance=0).readout.endswith("The same model")
+    rows = permute_projection(torch.arange(8.0), 1, to="half").int().tolist()
+    assert "0+1, 2+3, 4+5, 6+7" in said["half", "permuted"]
+    assert rows == [0, 2, 4, 6, 1, 3, 5, 7]
+
+
+# ---------------------------------------------------------------- mistakes
+
+WRONG = [
+    (interactive.word_order, TypeError, "vectors", 3),
+    (interactive.word_order, ValueError, "vectors", {"a": (1, 2)}),
+    (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, 2, 3)}),
+    (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, math.nan)}),
+    (interactive.word_order, ValueError, "mode", "positons"),
+    (choose_decay, ValueError, "choice", "near"),
+    (choose_decay, ValueError, "distance", 1001),
+    (choose_decay, TypeError, "distance", 1.5),
+    (choose_decay, ValueError, "base", 3),
+    (interactive.scalings, ValueError, "head_dim", 258),
+    (interactive.scalings, ValueError, "head_dim", 7),
+    (interactive.scalings, ValueError, "length", 100),
+    (interactive.scalings, ValueError, "factor", 3),
+    (interactive.scalings, ValueError, "method", "YaRN"),
+    (interactive.grid, ValueError, "kind", "rows"),
+    (interactive.grid, ValueError, "row", 15),
+    (interactive.grid, TypeError, "column", True),
+    (interactive.pairings, ValueError, "pairing", "neighbours"),
+    (interactive.pairings, ValueError, "rows", "mixed"),
+    (interactive.pairings, ValueError, "distance", -1),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "argument", "value"), WRONG)
+def test_a_wrong_argument_is_named(make, error, argument, value):
+    name = "key" if argument == "choice" and make is choose_decay else argument
+    with pytest.raises(error, match=f"^{argument}"):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "pair"),
+    [
+        (TypeError, "query", ([1.0, 2.0], KEY)),
+        (ValueError, "query", (torch.ones(3), KEY)),
+        (ValueError, "query", (torch.ones(2, 4), KEY)),
+        (ValueError, "key", (QUERY, KEY[:16])),
+        (ValueError, "key", (QUERY, KEY * math.nan)),
+        (ValueError, "query", (QUERY * 1000, KEY)),
+    ],
+)
+def test_a_wrong_vector_is_named(error, argument, pair):
+    with pytest.raises(error, match=f"^{argument}"):
+        interactive.decay(*pair)
