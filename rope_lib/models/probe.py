@@ -1,25 +1,27 @@
-"""Calling a rotation function of unknown make, and measuring what it does to each number.
+"""Calling a rotation function of unknown make, and making sure that it treats rows alike.
 
-A function that turns pairs is a matrix for each position, with blocks of two by two. Here it is
-called with unit vectors, its blocks are found and their angles measured.
+A stranger's function may want other dtypes, fewer dimensions or numpy arrays, may take positions or
+count rows itself, and may return more than one array.
 """
 
 import inspect
-import math
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ..checks import require_count
+
 WINDOW = 8  # neighbouring tokens that are looked at together
 RUN = 128  # tokens of the first, unbroken run: the 16-bit floats can still count them
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+COARSE_FIRST = (torch.bfloat16, torch.float16, torch.float32)
 LAYOUT_OF_AXIS = {(4, 2): "bhsd", (4, 1): "bshd", (4, 0): "sbhd",
                   (3, 1): "bhsd", (3, 0): "thd", (2, 0): "bhsd"}  # fmt: skip
 
 
-class NoRotationError(Exception):
+class NoRotationError(ValueError):
     """What a function does that no rotation of pairs does, in words."""
 
 
@@ -47,6 +49,7 @@ class Calls:
         head_dim: width of a head.
         positions: whether it is given positions; None looks at its signature.
         dtype: what ``x`` is given in; None tries the widest first.
+        dims: how many dimensions ``x`` may have, in the order in which they are tried.
     """
 
     def __init__(
@@ -55,17 +58,21 @@ class Calls:
         head_dim: int,
         positions: bool | None = None,
         dtype: torch.dtype | None = None,
+        dims: tuple[int, ...] = (4, 3, 2),
     ):
-        self.function, self.head_dim = function, head_dim
+        if not callable(function):
+            kind = type(function).__name__
+            raise TypeError(f"function must be callable as function(x, positions), got {kind}")
+        self.function, self.head_dim = function, require_count("head_dim", head_dim)
         self.with_positions = takes_positions(function) if positions is None else positions
-        self.as_numpy = False
+        self.as_numpy, self.counts_rows = False, not self.with_positions
         self.dtype, self.dims, self.axis = dtype, 4, 2
         self.grain = 2.0**-53  # of the results: the rounding of the narrowest dtype that holds them
-        self._find_a_way(DTYPES if dtype is None else (dtype,))
+        self._find_a_way(DTYPES if dtype is None else (dtype,), dims)
 
-    def _find_a_way(self, dtypes: tuple) -> None:
+    def _find_a_way(self, dtypes: tuple, numbers_of_dims: tuple[int, ...]) -> None:
         first_error = None
-        for dims in (4, 3, 2):
+        for dims in numbers_of_dims:
             x = _whole_numbers((3,) * (dims - 1) + (self.head_dim,), seed=0)
             ways = [(dtype, False) for dtype in dtypes]
             ways += [(dtype, True) for dtype in dtypes if dtype in DTYPES[:2]]
@@ -76,7 +83,7 @@ class Calls:
                 except Exception as error:  # whatever a stranger's function raises
                     first_error = first_error or error
                     continue
-                self.grain = _grain(result)
+                self.grain = grain_of(result)
                 return
         said = " ".join(str(first_error).split())[:110]
         raise ValueError(
@@ -90,7 +97,8 @@ class Calls:
         positions = positions.clone()
         if self.as_numpy:
             given, positions = given.numpy(), positions.numpy()
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stranger's, a hundred times over
             returned = self.function(*((given, positions) if self.with_positions else (given,)))
         several = isinstance(returned, tuple | list)
         results = [_as_float64(each) for each in (returned if several else [returned])]
@@ -122,9 +130,11 @@ def _as_float64(value: Any) -> torch.Tensor | None:
     return value.detach().cpu().double() if value.is_floating_point() else None
 
 
-def _grain(values: torch.Tensor) -> float:
-    """Half the step of the narrowest dtype that holds all the numbers."""
-    for dtype in DTYPES[:0:-1]:
+def grain_of(values: torch.Tensor) -> float:
+    """Half the step of the narrowest dtype that holds all the numbers; whole ones say nothing."""
+    if torch.equal(values, values.round()):
+        return 2.0**-53
+    for dtype in COARSE_FIRST:
         if torch.equal(values.to(dtype).double(), values):
             return torch.finfo(dtype).eps / 2
     return 2.0**-53
@@ -176,11 +186,12 @@ def _check_rows(calls, x, y, other, tokens, allowed) -> None:
 
 def _axis(calls: Calls, x: torch.Tensor, tokens: torch.Tensor, allowed: float) -> int:
     """The dimension along which equal rows are turned differently."""
-    row = x.flatten(0, -2)[0]
-    row = torch.where(row == 0, 3.0, row)
-    same = row.expand(x.shape)
+    same = _equal_rows(x)
     for first in (0, 1, 60):
-        y = calls(same, tokens + first)[0]
+        try:
+            y = calls(same, tokens + first)[0]
+        except Exception:  # a table that is shorter
+            break
         spread = [(y - y.select(a, 0).unsqueeze(a)).abs().max().item() for a in range(y.ndim - 1)]
         axes = [a for a, s in enumerate(spread) if s > max(1e-9, calls.grain) * 4]
         if len(axes) == 1:
@@ -197,209 +208,32 @@ def _axis(calls: Calls, x: torch.Tensor, tokens: torch.Tensor, allowed: float) -
     raise NoRotationError("it does the same to every row, whatever its position")
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """Which numbers of a head go together: inputs and outputs of each turning pair, and the rest.
+def _equal_rows(x: torch.Tensor) -> torch.Tensor:
+    row = x.flatten(0, -2)[0]
+    return torch.where(row == 0, 3.0, row).expand(x.shape)
 
-    Args:
-        inputs, outputs: ``(pairs, 2)``, places in the head.
-        still: ``(in, out)`` of each number that is not turned with another.
+
+def use_of_positions(calls: Calls) -> str:
+    """Whether each row's own position counts.
+
+    Returns:
+        ``"each"``, ``"first"`` where rows are counted from the first position on, ``"rows"`` where
+        they are counted from 0, ``"differences"`` where only some other rule explains the result.
     """
+    if not calls.with_positions:
+        return "rows"
+    same = _equal_rows(_whole_numbers((3,) * (calls.dims - 1) + (calls.head_dim,), 1))
+    allowed = max(1e-5, 30 * calls.grain) * same.abs().max().item()
 
-    inputs: torch.Tensor
-    outputs: torch.Tensor
-    still: tuple[tuple[int, int], ...]
+    def row(index: int, *places: int) -> torch.Tensor:
+        return calls(same, torch.tensor(places))[0].select(calls.axis, index)
 
+    def equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+        return bool((one - other).abs().max() <= allowed)
 
-def matrices(calls: Calls, result: int = 0) -> torch.Tensor:
-    """What is done to each unit vector, ``(positions, out, in)``, at a few near and far ones."""
-    units = torch.eye(calls.head_dim, dtype=torch.float64)
-    found = calls.rows(units, torch.arange(WINDOW), result)
-    if calls.with_positions:
-        try:
-            far = calls.rows(units, torch.arange(WINDOW) + 100, result)
-            found = torch.cat((found, far), 1)
-        except Exception:  # a table that is shorter
-            pass
-    return found.permute(1, 2, 0)
-
-
-def find_blocks(matrix: torch.Tensor) -> Blocks:
-    """The blocks of the matrices, or why there are none.
-
-    Raises:
-        NoRotationError: more than two numbers go together, or some get lost.
-    """
-    largest = matrix.nan_to_num().abs().amax(0)
-    error = None
-    for threshold in (1e-14, 1e-10, 1e-7, 1e-5, 1e-3):
-        try:
-            return _blocks(largest > threshold)
-        except NoRotationError as caught:
-            error = error or caught
-    raise error
-
-
-def _blocks(linked: torch.Tensor) -> Blocks:
-    unseen, pairs, still = set(range(linked.shape[1])), [], []
-    while unseen:
-        columns, rows = {min(unseen)}, set()
-        while True:
-            reached = {int(r) for c in columns for r in linked[:, c].nonzero().flatten()}
-            back = {int(c) for r in reached for c in linked[r].nonzero().flatten()} | columns
-            if reached == rows and back == columns:
-                break
-            rows, columns = reached, back
-        unseen -= columns
-        if len(rows) != len(columns):
-            raise NoRotationError(
-                f"numbers {_few(columns)} of a head become numbers {_few(rows)}: some get lost"
-            )
-        if len(columns) > 2:
-            raise NoRotationError(f"it mixes more than two numbers of a head: {_few(columns)}")
-        (pairs if len(columns) == 2 else still).append((sorted(columns), sorted(rows)))
-    inputs = torch.tensor([p[0] for p in pairs]).reshape(-1, 2)
-    outputs = torch.tensor([p[1] for p in pairs]).reshape(-1, 2)
-    return Blocks(inputs, outputs, tuple((c[0], r[0]) for c, r in still))
-
-
-def _few(places: set[int]) -> str:
-    first = ", ".join(map(str, sorted(places)[:6]))
-    return first + (f" and {len(places) - 6} more" if len(places) > 6 else "")
-
-
-@dataclass(frozen=True)
-class Turns:
-    """The blocks ``[[a, b], [c, e]]`` of all pairs at some positions, ``(positions, pairs)``."""
-
-    a: torch.Tensor
-    b: torch.Tensor
-    c: torch.Tensor
-    e: torch.Tensor
-    rest: torch.Tensor  # (positions, still): what the other numbers are multiplied by
-
-    @property
-    def angles(self) -> torch.Tensor:
-        """Radians, counter-clockwise, from -pi to pi."""
-        return torch.atan2(self.c - self.b, self.a + self.e)
-
-    @property
-    def amplitudes(self) -> torch.Tensor:
-        """What lengths are multiplied by."""
-        return torch.sqrt((self.a**2 + self.b**2 + self.c**2 + self.e**2) / 2)
-
-
-def turns(calls: Calls, blocks: Blocks, positions: torch.Tensor, result: int = 0) -> Turns:
-    """Measure all blocks at ``positions``, (seq,): two vectors show them all at once."""
-    vectors = torch.zeros(2, calls.head_dim, dtype=torch.float64)
-    vectors[0, blocks.inputs[:, 0]] = 1
-    vectors[1, blocks.inputs[:, 1]] = 1
-    places = torch.tensor(blocks.still, dtype=torch.long).reshape(-1, 2)
-    vectors[0, places[:, 0]] = 1
-    first, second = calls.rows(vectors, positions, result)
-    r, s = blocks.outputs.T
-    return Turns(first[:, r], second[:, r], first[:, s], second[:, s], first[:, places[:, 1]])
-
-
-def wrapped(angles: torch.Tensor) -> torch.Tensor:
-    """The same angles from -pi to pi."""
-    return angles - 2 * math.pi * torch.round(angles / (2 * math.pi))
-
-
-def roughness(angles: torch.Tensor) -> torch.Tensor:
-    """How unsteadily each pair turns from token to token, in radians: ``(pairs,)``."""
-    if len(angles) < 3:
-        return angles.new_zeros(angles.shape[1])
-    second = wrapped(angles[2:] - 2 * angles[1:-1] + angles[:-2])
-    return second.nan_to_num(math.inf).abs().amax(0)
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """How fast each pair turns, ``(pairs,)`` each, and how that was found.
-
-    Args:
-        frequencies: radians per token, counter-clockwise positive.
-        errors: how far off they may be, relative.
-        phases: the angle at position 0.
-        rough: ``(first position, roughness of each pair)`` for each stretch looked at.
-        measured: ``(positions, angles)`` of every stretch.
-        reach: the largest position that could be asked for.
-        result: of several results, which.
-    """
-
-    frequencies: torch.Tensor
-    errors: torch.Tensor
-    phases: torch.Tensor
-    rough: tuple[tuple[int, torch.Tensor], ...]
-    measured: tuple[tuple[torch.Tensor, Turns], ...]
-    reach: int
-
-
-def longest_run(calls: Calls, blocks: Blocks, tokens: int, result: int = 0) -> Turns:
-    """Positions from 0 on, ``tokens`` of them or as many as the function takes."""
-    while True:
-        try:
-            return turns(calls, blocks, torch.arange(tokens), result)
-        except Exception:
-            if tokens <= WINDOW:
-                raise
-            tokens //= 2
-
-
-def measure_speeds(calls: Calls, blocks: Blocks, longest: int, result: int = 0) -> Speeds:
-    """Frequencies from angles at growing positions: each stretch refines what is known."""
-    rows_only = not calls.with_positions
-    run = longest_run(calls, blocks, min(longest, 4096 + WINDOW) if rows_only else RUN, result)
-    angles = run.angles
-    count = len(angles)
-    measured, rough = [(torch.arange(count), run)], []
-    theta = wrapped(angles[1] - angles[0])
-    step = 2
-    while step + 1 < min(count, RUN):
-        theta = _refined(theta, angles, step, 0)
-        step *= 2
-    start = 1
-    while start + 2 < count:
-        rough.append((start, roughness(angles[start : min(2 * start + 2, count)])))
-        start *= 2
-    reach = count - 1
-    noise = roughness(angles[:6]).max().item()
-    steps, steady = step / 2, True
-    for power in range(7, 40):
-        first = 2**power - 2
-        if first + WINDOW > longest:
-            break
-        if rows_only:
-            if first + WINDOW > count:
-                break
-            near = angles[first : first + WINDOW]
-        else:
-            places = torch.arange(WINDOW) + first
-            try:
-                far = turns(calls, blocks, places, result)
-            except Exception:  # beyond its table
-                break
-            near, reach = far.angles, first + WINDOW - 1
-            measured.append((places, far))
-            rough.append((first, roughness(near)))
-        steady = steady and roughness(near).max().item() < 0.3
-        if steady:
-            head = angles[:WINDOW]
-            theta = _refined(theta, torch.cat((head, near)), WINDOW, 0, first)
-            steps = first
-    errors = 3e-6 + max(noise, 1e-15) * (1 / (steps * theta.abs()).clamp_min(1e-30)).clamp_max(1)
-    phases = angles[0]
-    return Speeds(theta, errors, phases, tuple(rough), tuple(measured), reach)
-
-
-def _refined(
-    theta: torch.Tensor, angles: torch.Tensor, step: int, start: int, tokens: int | None = None
-) -> torch.Tensor:
-    """Frequencies that agree with the turn over ``tokens``, found from rows ``step`` apart."""
-    tokens = step if tokens is None else tokens
-    count = min(len(angles) - step, WINDOW)
-    turned = angles[start + step : start + step + count] - angles[start : start + count]
-    left = wrapped(turned - tokens * theta).mean(0)
-    better = theta + left / tokens
-    return torch.where(left.abs() < 1, better, theta)
+    mixed = row(1, 3, 7, 4)
+    if equal(mixed, row(1, 6, 7, 8)) and equal(row(2, 3, 7, 4), row(0, 4, 5, 6)):
+        return "each"
+    if equal(row(1, 3, 4, 5), row(1, 0, 1, 2)) and equal(mixed, row(1, 0, 1, 2)):
+        return "rows"
+    return "first" if equal(mixed, row(1, 3, 4, 5)) else "differences"
