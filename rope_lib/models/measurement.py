@@ -37,6 +37,7 @@ class Measurement:
         dtype: what it was called with.
         second: how far a second result is from the first, relative to amplitude; 0 for none.
         changes: how far results had changed after all calls, as ``second``.
+        flat: it takes two dimensions alone, so that there is no order of them.
     """
 
     head_dim: int
@@ -51,6 +52,7 @@ class Measurement:
     dtype: torch.dtype
     second: float
     changes: float
+    flat: bool
 
 
 def measure(
@@ -86,6 +88,7 @@ def measure(
         calls.with_positions and use == "rows", blocks, speeds,
         parts[0].amplitudes.mean().item(), tuple(parts[0].rest.mean(0).tolist()), grain,
         calls.dtype, _distance(again, second), _distance(first, again),
+        calls.dims == 2,
     )  # fmt: skip
 
 
