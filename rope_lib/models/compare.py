@@ -106,16 +106,22 @@ def _compared(found: Measurement, expected: Expectation, own_rounding: str) -> C
     rounding = judge(found)
     places = placed(found, where, expected)
     named = identified(found)
-    differences = [*_calls(found, expected), *places.differences]
     sign, quarter = direction(found)
     speed = frequency_difference(found, places, expected, sign, rounding)
+    if speed.frequencies is not None:
+        rounding = judge(found, speed.frequencies[list(places.steps)])
+    rest = () if quarter else places.rest
+    differences = [*_calls(found, expected), *places.differences, *rest]
     differences += _direction(found, expected, speed.sign, quarter)
-    differences += speed.words
+    shared = _shared_positions(found) or _ended_positions(found)
+    unsteady = shared is not None or not (speed.explained or rounding.harmless)
+    differences += ((shared or _unsteady(rounding)),) if unsteady else speed.words
     differences += _origin(found, expected, speed.sign, quarter)
     differences += _amplitude(found, expected, speed.amplitude)
-    differences += _rounding(rounding, own_rounding, named)
-    differences += _later(found, rounding)
-    elsewhere = bool(places.differences) or found.ignores or found.positions == "first"
+    if not unsteady:
+        differences += _rounding(rounding, own_rounding, named)
+    differences += () if shared else _later(found, rounding)
+    elsewhere = bool(places.differences or rest) or found.ignores or found.positions == "first"
     largest = _largest(found, places, expected)
     if differences and (elsewhere or largest[0] < TOLERANCE):
         largest = max(largest, _unturned(found, expected), (found.second, 0), (found.changes, 0))
@@ -147,7 +153,7 @@ def _direction(
 ) -> Iterator[str]:
     wanted = -1 if expected.clockwise else 1
     if quarter:
-        if sign != wanted and quarter * wanted > 0:
+        if sign != wanted:
             yield "cosine and sine: yours swapped"
             return
         yield f"at position 0: yours turned by {math.degrees(quarter):.0f} degrees, expected by 0"
@@ -193,6 +199,39 @@ def _rounding(rounding: Rounding, own: str, named: Identified) -> Iterator[str]:
         return
     yield (
         f"rounding: yours {rounding.words}, expected {own}; neighbouring tokens near position "
+        f"{rounding.position:,} are turned unsteadily, by up to {rounding.error:.2g} radians"
+    )
+
+
+def _shared_positions(found: Measurement) -> str | None:
+    """Neighbouring tokens that are turned alike, as integer division of positions does."""
+    angles = found.speeds.measured[0][1].angles[:64]
+    for shared in (2, 3, 4, 8, 16):
+        groups = angles[: len(angles) // shared * shared].unflatten(0, (-1, shared))
+        if len(groups) > 1 and (groups - groups[:, :1]).abs().max() < 1e-6:
+            return (
+                f"positions: yours gives {shared} neighbouring tokens one position (p // {shared})"
+            )
+    return None
+
+
+def _ended_positions(found: Measurement) -> str | None:
+    """Where far positions all count as one, or as those from 0 on."""
+    run = found.speeds.measured[0][1].angles
+    farthest = found.speeds.measured[-1][1].angles
+    for positions, part in found.speeds.measured[1:-1]:
+        first = int(positions[2])  # a power of two
+        far = part.angles[2:]
+        if max((far - farthest[:1]).abs().max(), (farthest - farthest[:1]).abs().max()) < 1e-9:
+            return f"positions: yours go no further than about {first:,}: all beyond count as one"
+        if (far - run[: len(far)]).abs().max() < 1e-6:
+            return f"positions: yours begin again from 0 at {first:,}"
+    return None
+
+
+def _unsteady(rounding: Rounding) -> str:
+    return (
+        "angles: yours do not grow in proportion to positions; neighbouring tokens near position "
         f"{rounding.position:,} are turned unsteadily, by up to {rounding.error:.2g} radians"
     )
 

@@ -24,11 +24,15 @@ class SpeedDifference:
         words: sentences, none where they agree.
         sign: the direction that fits, +1 for counter-clockwise.
         amplitude: the amplitude that comes with the difference, None for that expected.
+        frequencies: of the expected pairs, with the difference; None where it is not known.
+        explained: whether the sentences say more than numbers.
     """
 
     words: tuple[str, ...]
     sign: int
     amplitude: float | None = None
+    frequencies: torch.Tensor | None = None
+    explained: bool = True
 
 
 def frequency_difference(
@@ -46,11 +50,11 @@ def frequency_difference(
             first = measured
     best = _best(first, wanted)
     if best is not None:
-        return SpeedDifference((best.words,), sign, best.amplitude)
+        return SpeedDifference((best.words,), sign, best.amplitude, best.frequencies)
     other = _best(measured, wanted)
     if other is not None:
-        return SpeedDifference((other.words,), -sign, other.amplitude)
-    return SpeedDifference(*_otherwise(first, wanted, sign))
+        return SpeedDifference((other.words,), -sign, other.amplitude, other.frequencies)
+    return _otherwise(first, wanted, sign)
 
 
 def _for_pairs(expected: Expectation, pairs: int) -> Expectation:
@@ -117,28 +121,31 @@ def _multiples(measured: Measured, expected: Expectation) -> list[Variant]:
     return made
 
 
-def _otherwise(
-    measured: Measured, expected: Expectation, sign: int
-) -> tuple[tuple[str, ...], int, float | None]:
+def _otherwise(measured: Measured, expected: Expectation, sign: int) -> SpeedDifference:
     """No single change leads there: some pairs only, another scaling, or just numbers."""
     off = measured.deviations(expected.frequencies) > measured.allowed
     yours = measured.frequencies
     pairs = off.nonzero().flatten().tolist()
+    numbers = _by_numbers(measured, expected, pairs)
     if (yours[off] == 0).all():
         which = ", ".join(map(str, pairs[:4])) + (" ..." if len(pairs) > 4 else "")
         last = " (the last)" if pairs == [len(yours) - 1] else ""
-        return (f"pairs: yours leaves {len(pairs)} of {len(yours)} still, pair {which}{last}, "
-                "expected to turn",), sign, None  # fmt: skip
+        words = (
+            f"pairs: yours leaves {len(pairs)} of {len(yours)} still, pair {which}{last}, expected "
+            "to turn"
+        )
+        return SpeedDifference((words,), sign)
     if len(pairs) <= max(1, len(yours) // 4):
-        return (_by_numbers(measured, expected, pairs),), sign, None
+        return SpeedDifference((numbers,), sign, explained=False)
     if torch.allclose(yours.sort().values, expected.frequencies.sort().values, rtol=1e-4, atol=0):
-        return ("frequencies: yours are those expected, in another order",), sign, None
+        words = "frequencies: yours are those expected, in another order"
+        return SpeedDifference((words,), sign)
     ladder = explain(measured)
     if math.isfinite(ladder.base) and type(ladder.scaling).__name__ != "Rescaled":
         words, amplitude = _named(ladder, expected)
         if words:
-            return words, sign, amplitude
-    return (_by_numbers(measured, expected, pairs),), sign, None
+            return SpeedDifference(words, sign, amplitude)
+    return SpeedDifference((numbers,), sign, explained=False)
 
 
 def _named(ladder: Ladder, expected: Expectation) -> tuple[tuple[str, ...], float | None]:

@@ -15,8 +15,8 @@ from .ladders import explain
 from .measurement import LONGEST, Measurement, measure
 from .naming import lines
 from .precision import judge
-from .probe import NoRotationError
-from .speeds import wrapped
+from .probe import WINDOW, NoRotationError
+from .speeds import roughness, wrapped
 
 __all__ = ["Identified", "NoRotationError", "identify"]
 
@@ -195,8 +195,9 @@ def departure(found: Measurement) -> tuple[int, float] | None:
     for positions, part in speeds.measured:
         expected = speeds.phases + positions[:, None] * speeds.frequencies
         off = wrapped(part.angles - expected).abs()
-        if off.max() > max(0.05, 64 * found.grain):
-            rows = (off.amax(1) > max(0.05, 64 * found.grain)).nonzero()
+        allowed = max(0.05, 64 * found.grain, 8 * roughness(part.angles[-WINDOW:]).max().item())
+        if off.max() > allowed:
+            rows = (off.amax(1) > allowed).nonzero()
             return int(positions[int(rows[0])]), off.max().item()
     return None
 

@@ -17,7 +17,11 @@ from .ramps import blended
 def explain(measured: Measured) -> Ladder:
     """The simplest explanation that fits all pairs; one factor for each pair where none does."""
     for attempt in (_plain, _reversed, _divided, _trailing, _rounded, blended):
-        if (found := attempt(measured)) is not None:
+        try:
+            found = attempt(measured)
+        except (ArithmeticError, ValueError):  # numbers that no scaling allows
+            continue
+        if found is not None:
             return found
     return _each_its_own(measured)
 

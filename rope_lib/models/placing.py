@@ -15,11 +15,13 @@ class Placing:
         steps: for each pair found, which of the expected pairs its frequency is compared with.
         pairs: how many pairs the frequencies are compared over.
         differences: what differs, in sentences.
+        rest: what differs in the numbers that do not turn.
     """
 
     steps: tuple[int, ...]
     pairs: int
     differences: tuple[str, ...]
+    rest: tuple[str, ...]
 
 
 def placed(found: Measurement, where: Arrangement, expected: Expectation) -> Placing:
@@ -31,8 +33,8 @@ def placed(found: Measurement, where: Arrangement, expected: Expectation) -> Pla
     else:
         steps, pairs, words = _elsewhere(found, where, expected)
     words += _order(found, where, expected, bool(words))
-    words += _rest(found, expected, bool(words))
-    return Placing(steps, pairs, tuple(words))
+    rest = _rest(found, expected, bool(words))
+    return Placing(steps, pairs, tuple(words), tuple(rest))
 
 
 def _elsewhere(found: Measurement, where: Arrangement, expected: Expectation):

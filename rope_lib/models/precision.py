@@ -34,10 +34,16 @@ class Rounding:
         return 0.0 if dtype is None else 2.0 ** (1 - BITS[dtype])
 
 
-def judge(measurement: Measurement) -> Rounding:
-    """Name the rounding of a measured rotation."""
+def judge(measurement: Measurement, frequencies: torch.Tensor | None = None) -> Rounding:
+    """Name the rounding of a measured rotation.
+
+    Args:
+        measurement: what was measured.
+        frequencies: what pairs turn by in truth, (pairs,), where that may be more than half a turn
+            a token; measured ones are known but for whole turns.
+    """
     speeds, grain = measurement.speeds, measurement.grain
-    rates = speeds.frequencies.abs()
+    rates = (speeds.frequencies if frequencies is None else frequencies).abs()
     fast = rates >= rates.max() * 0.5
     rough = [(first, each[fast].max().item()) for first, each in speeds.rough]
     error, position = max((max(each.tolist()), first) for first, each in speeds.rough)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from .blocks import Blocks, Turns, turns
-from .probe import RUN, WINDOW, Calls
+from .probe import RUN, WINDOW, Calls, grain_of
 
 LONGEST_RUN = 4096 + WINDOW  # tokens, of a function that counts rows itself
 
@@ -76,7 +76,8 @@ def measure_speeds(calls: Calls, blocks: Blocks, longest: int, result: int = 0) 
         if 2**k + 2 < count
     ]
     measured, reach, steady = [(torch.arange(count), run)], count - 1, True
-    broken, noise = None, roughness(run.angles[:6]).clamp_min(1e-15)
+    coarse = 2 * grain_of(torch.stack((run.a, run.c)))  # radians, of tables or of results
+    broken, noise = None, roughness(run.angles[:6]).clamp_min(max(coarse, 1e-15))
     for places, far in _stretches(calls, blocks, run, longest, result):
         if not torch.isfinite(far.a + far.b + far.c + far.e).all():
             broken = int(places[0])
@@ -86,12 +87,14 @@ def measure_speeds(calls: Calls, blocks: Blocks, longest: int, result: int = 0) 
             measured.append((places, far))
             rough.append((int(places[0]), unsteady))
             reach = int(places[-1])
-        steady = steady and _is_steady(far.angles, theta, noise)
+        near_and_far = torch.cat((run.angles[:WINDOW], far.angles))
+        left = _left(theta, near_and_far, WINDOW, int(places[0]))
+        as_before = (left.abs() <= 0.05 + 8 * torch.maximum(noise, unsteady)).all()
+        steady = steady and bool(as_before) and _is_steady(far.angles, theta, noise)
         if steady:
             noise = torch.maximum(noise, unsteady)
             steps = int(places[0])
-            near_and_far = torch.cat((run.angles[:WINDOW], far.angles))
-            theta = _refined(theta, near_and_far, WINDOW, steps)
+            theta = theta + left / steps
     errors = (3e-6 + noise / (steps * theta.abs()).clamp_min(1e-30)).clamp_max(1)
     return Speeds(theta, errors, run.angles[0], tuple(rough), tuple(measured), reach, broken)
 
@@ -100,7 +103,8 @@ def _within(angles: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Frequencies from one unbroken run, and how many tokens they were measured over."""
     theta, step = wrapped(angles[1] - angles[0]), 2
     while step + 1 < len(angles):
-        theta = _refined(theta, angles, step, step)
+        left = _left(theta, angles, step, step)
+        theta = torch.where(left.abs() < 1, theta + left / step, theta)
         step *= 2
     return theta, step // 2
 
@@ -131,9 +135,8 @@ def _stretches(
             return
 
 
-def _refined(theta: torch.Tensor, angles: torch.Tensor, rows: int, tokens: int) -> torch.Tensor:
-    """Frequencies that agree with the turn over ``tokens``, found from rows ``rows`` apart."""
+def _left(theta: torch.Tensor, angles: torch.Tensor, rows: int, tokens: int) -> torch.Tensor:
+    """What frequencies leave unexplained of the turn over ``tokens``, between ``rows`` rows."""
     count = min(len(angles) - rows, WINDOW)
     turned = angles[rows : rows + count] - angles[:count]
-    left = wrapped(turned - tokens * theta).mean(0)
-    return torch.where(left.abs() < 1, theta + left / tokens, theta)
+    return wrapped(turned - tokens * theta).mean(0)
