@@ -25,20 +25,28 @@ class NoRotationError(ValueError):
     """What a function does that no rotation of pairs does, in words."""
 
 
-def takes_positions(function: Callable) -> bool:
-    """Whether a function is called with ``(x, positions)``; otherwise with ``(x)`` alone.
+def parameter_for_positions(function: Callable) -> str | None:
+    """How a function is given positions beside ``x``.
 
-    It is where its second argument has no default, or has ``pos`` in its name.
+    Returns:
+        ``""`` for ``(x, positions)``, where the second argument has no default or has ``pos`` in
+        its name; the name of an argument with ``pos`` in it that goes by name only; else None.
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        # torch's modules hide their arguments behind __call__
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
     except (TypeError, ValueError):  # built in: nothing is known
-        return True
+        return ""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     places = [each for each in parameters if each.kind in kinds]
-    if len(places) < 2:
-        return any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters)
-    return places[1].default is inspect.Parameter.empty or "pos" in places[1].name.lower()
+    if len(places) > 1:
+        second = places[1]
+        if second.default is inspect.Parameter.empty or "pos" in second.name.lower():
+            return ""
+    elif any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters):
+        return ""
+    named = [each.name for each in parameters if "pos" in each.name.lower()]
+    return named[0] if named else None
 
 
 class Calls:
@@ -64,7 +72,8 @@ class Calls:
             kind = type(function).__name__
             raise TypeError(f"function must be callable as function(x, positions), got {kind}")
         self.function, self.head_dim = function, require_count("head_dim", head_dim)
-        self.with_positions = takes_positions(function) if positions is None else positions
+        self.parameter = parameter_for_positions(function) if positions is None else ""
+        self.with_positions = self.parameter is not None if positions is None else positions
         self.as_numpy, self.counts_rows = False, not self.with_positions
         self.dtype, self.dims, self.axis = dtype, 4, 2
         self.grain = 2.0**-53  # of the results: the rounding of the narrowest dtype that holds them
@@ -99,7 +108,11 @@ class Calls:
             given, positions = given.numpy(), positions.numpy()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stranger's, a hundred times over
-            returned = self.function(*((given, positions) if self.with_positions else (given,)))
+            if self.with_positions and self.parameter:
+                returned = self.function(given, **{self.parameter: positions})
+            else:
+                arguments = (given, positions) if self.with_positions else (given,)
+                returned = self.function(*arguments)
         several = isinstance(returned, tuple | list)
         results = [_as_float64(each) for each in (returned if several else [returned])]
         results = [each for each in results if each is not None and each.shape == x.shape]

@@ -247,6 +247,8 @@ def bfloat16_only(x, positions):
         lambda x: turning(plain)(x, torch.arange(x.shape[-2])),
         lambda x, p: (turning(plain)(x, p), turning(plain)(x, p)),
         lambda x, positions=None: turning(plain)(x, positions),
+        lambda x, *, input_pos: turning(plain)(x, input_pos),
+        lambda x, seq_dim=-2, offset=0: turning(plain)(x, torch.arange(x.shape[seq_dim]) + offset),
     ],
 )
 def test_functions_of_many_forms_are_called(function):
