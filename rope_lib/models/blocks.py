@@ -65,6 +65,8 @@ def _blocks(linked: torch.Tensor) -> Blocks:
                 break
             rows, columns = reached, back
         unseen -= columns
+        if not rows:
+            raise NoRotationError(f"numbers {_few(columns)} of a head get lost: they come out as 0")
         if len(rows) != len(columns):
             raise NoRotationError(
                 f"numbers {_few(columns)} of a head become numbers {_few(rows)}: some get lost"
@@ -107,13 +109,21 @@ class Turns:
         return torch.sqrt((self.a**2 + self.b**2 + self.c**2 + self.e**2) / 2)
 
 
-def turns(calls: Calls, blocks: Blocks, positions: torch.Tensor, result: int = 0) -> Turns:
-    """Measure all blocks at ``positions``, (seq,): two vectors show them all at once."""
+def turns(
+    calls: Calls, blocks: Blocks, positions: torch.Tensor, result: int = 0, size: float = 1.0
+) -> Turns:
+    """Measure all blocks at ``positions``, (seq,): two vectors show them all at once.
+
+    Args:
+        calls, blocks, positions: the function, its blocks, and where to look.
+        result: which, where the function returns several.
+        size: the numbers that it is given.
+    """
     vectors = torch.zeros(2, calls.head_dim, dtype=torch.float64)
-    vectors[0, blocks.inputs[:, 0]] = 1
-    vectors[1, blocks.inputs[:, 1]] = 1
+    vectors[0, blocks.inputs[:, 0]] = size
+    vectors[1, blocks.inputs[:, 1]] = size
     places = torch.tensor(blocks.still, dtype=torch.long).reshape(-1, 2)
-    vectors[0, places[:, 0]] = 1
+    vectors[0, places[:, 0]] = size
     first, second = calls.rows(vectors, positions, result)
     r, s = blocks.outputs.T
     return Turns(first[:, r], second[:, r], first[:, s], second[:, s], first[:, places[:, 1]])

@@ -9,10 +9,21 @@ import torch
 
 from .arrangement import arrange
 from .expectation import Expectation, expectation
-from .frequency_differences import frequency_difference
-from .identify import Identified, departure, direction, identified, origin_of
+from .findings import (
+    amplitude_difference,
+    calls_difference,
+    direction_difference,
+    later_difference,
+    length_difference,
+    origin_difference,
+    rounding_difference,
+    steps_difference,
+    unsteady,
+)
+from .frequency_differences import SpeedDifference, frequency_difference
+from .identify import Identified, direction, identified
 from .measurement import LONGEST, Measurement, measure
-from .placing import Placing, placed
+from .placing import Placing, placings
 from .precision import Rounding, judge
 from .probe import NoRotationError
 from .speeds import wrapped
@@ -102,29 +113,27 @@ def _own_rounding(rope: Any, expected: Expectation, found: Measurement, longest:
 
 
 def _compared(found: Measurement, expected: Expectation, own_rounding: str) -> Comparison:
-    where = arrange(found.blocks, found.head_dim)
-    rounding = judge(found)
-    places = placed(found, where, expected)
-    named = identified(found)
+    where, rounding = arrange(found.blocks, found.head_dim), judge(found)
     sign, quarter = direction(found)
-    speed = frequency_difference(found, places, expected, sign, rounding)
+    tries = []
+    for places in placings(found, where, expected):
+        speed = frequency_difference(found, places, expected, sign, rounding)
+        tries.append((len(places.differences) + 2 * len(speed.words), len(tries), places, speed))
+    _, _, places, speed = min(tries, key=lambda each: each[:2])
     if speed.frequencies is not None:
         rounding = judge(found, speed.frequencies[list(places.steps)])
-    rest = () if quarter else places.rest
-    differences = [*_calls(found, expected), *places.differences, *rest]
-    differences += _direction(found, expected, speed.sign, quarter)
-    shared = _shared_positions(found) or _ended_positions(found)
-    unsteady = shared is not None or not (speed.explained or rounding.harmless)
-    differences += ((shared or _unsteady(rounding)),) if unsteady else speed.words
-    differences += _origin(found, expected, speed.sign, quarter)
-    differences += _amplitude(found, expected, speed.amplitude)
-    if not unsteady:
-        differences += _rounding(rounding, own_rounding, named)
-    differences += () if shared else _later(found, rounding)
-    elsewhere = bool(places.differences or rest) or found.ignores or found.positions == "first"
+    named = identified(found)
+    elsewhere = [*calls_difference(found, expected), *places.differences]
+    elsewhere += () if quarter else places.rest
+    differences = elsewhere + list(_angles(found, expected, speed, quarter, rounding))
+    if not places.covers_amplitude:
+        differences += amplitude_difference(found, expected, speed.amplitude)
+    if speed.explained and not steps_difference(found):
+        differences += rounding_difference(found, rounding, own_rounding, named)
     largest = _largest(found, places, expected)
     if differences and (elsewhere or largest[0] < TOLERANCE):
-        largest = max(largest, _unturned(found, expected), (found.second, 0), (found.changes, 0))
+        later = max(found.second, found.changes, found.by_length)
+        largest = max(largest, _unturned(found, expected), (later, 0))
     if not differences and largest[0] > _allowed(found, rounding, largest[1]):
         differences.append(
             f"results: yours differ by up to {largest[0]:.3g} radians, at position {largest[1]:,}, "
@@ -134,124 +143,26 @@ def _compared(found: Measurement, expected: Expectation, own_rounding: str) -> C
     return Comparison(not differences, tuple(differences), largest, named, tuple(remarks))
 
 
-def _calls(found: Measurement, expected: Expectation) -> Iterator[str]:
-    """The order of dimensions, and which positions count."""
-    alike = {found.layout, expected.layout} <= {"thd", "bshd", "sbhd"} and "thd" in (
-        found.layout, expected.layout)  # fmt: skip
-    if found.layout != expected.layout and not alike and not found.flat:
-        yield f"layout: yours {found.layout}, expected {expected.layout}"
-    if found.ignores:
-        yield "positions: yours counts rows from 0, expected each row's own position"
-    elif found.positions == "first":
-        yield ("positions: yours counts rows from the first position on, expected each row's own")
-    elif found.positions == "differences":
-        yield "positions: yours turns rows otherwise when positions are out of order"
-
-
-def _direction(
-    found: Measurement, expected: Expectation, sign: int, quarter: float
+def _angles(
+    found: Measurement, expected: Expectation, speed: SpeedDifference, quarter: float, rounding
 ) -> Iterator[str]:
-    wanted = -1 if expected.clockwise else 1
-    if quarter:
-        if sign != wanted:
-            yield "cosine and sine: yours swapped"
-            return
-        yield f"at position 0: yours turned by {math.degrees(quarter):.0f} degrees, expected by 0"
-    if sign != wanted:
-        names = {1: "counter-clockwise", -1: "clockwise"}
-        yield f"direction: yours {names[sign]}, expected {names[wanted]} (the sign of the sine)"
-
-
-def _origin(found: Measurement, expected: Expectation, sign: int, quarter: float) -> Iterator[str]:
-    origin = origin_of(found, sign, quarter)
-    if math.isnan(origin) and math.isnan(expected.origin):
+    """What differs in the angles; one thing where it makes all else look wrong."""
+    if found.positions == "differences":
         return
-    if math.isnan(origin):
-        most = wrapped(found.speeds.phases - quarter).abs().max().item()
-        yield f"at position 0: yours turned by up to {most:.3g} radians, expected by 0"
-    elif abs(origin - expected.origin) > 1e-3:
-        yield (
-            f"origin: yours turns nothing at position {origin:.6g}, expected at "
-            f"{expected.origin:g} (positions off by {expected.origin - origin:g})"
-        )
-
-
-def _amplitude(
-    found: Measurement, expected: Expectation, comes_along: float | None
-) -> Iterator[str]:
-    yours, wanted = found.amplitude, expected.amplitude
-    allowed = max(1e-4, 2 * found.grain)
-    near = [x for x in (wanted, comes_along) if x is not None and abs(yours / x - 1) <= allowed]
-    if near:
+    by_length = length_difference(found)
+    if by_length:
+        yield by_length
         return
-    reason = ""
-    for value, words in ((1.0, "it is missing"), (wanted**2, "the square: applied twice"),
-                         (math.sqrt(wanted), "the square root"),
-                         (1 / wanted, "divided by instead of multiplied")):  # fmt: skip
-        if wanted != 1 and abs(yours / value - 1) <= allowed:
-            reason = f" ({words})"
-            break
-    yield f"attention factor (amplitude): yours {yours:.6g}, expected {wanted:.6g}{reason}"
-
-
-def _rounding(rounding: Rounding, own: str, named: Identified) -> Iterator[str]:
-    if rounding.harmless or rounding.words == own or named.precision == own:
-        return
-    yield (
-        f"rounding: yours {rounding.words}, expected {own}; neighbouring tokens near position "
-        f"{rounding.position:,} are turned unsteadily, by up to {rounding.error:.2g} radians"
-    )
-
-
-def _shared_positions(found: Measurement) -> str | None:
-    """Neighbouring tokens that are turned alike, as integer division of positions does."""
-    angles = found.speeds.measured[0][1].angles[:64]
-    for shared in (2, 3, 4, 8, 16):
-        groups = angles[: len(angles) // shared * shared].unflatten(0, (-1, shared))
-        if len(groups) > 1 and (groups - groups[:, :1]).abs().max() < 1e-6:
-            return (
-                f"positions: yours gives {shared} neighbouring tokens one position (p // {shared})"
-            )
-    return None
-
-
-def _ended_positions(found: Measurement) -> str | None:
-    """Where far positions all count as one, or as those from 0 on."""
-    run = found.speeds.measured[0][1].angles
-    farthest = found.speeds.measured[-1][1].angles
-    for positions, part in found.speeds.measured[1:-1]:
-        first = int(positions[2])  # a power of two
-        far = part.angles[2:]
-        if max((far - farthest[:1]).abs().max(), (farthest - farthest[:1]).abs().max()) < 1e-9:
-            return f"positions: yours go no further than about {first:,}: all beyond count as one"
-        if (far - run[: len(far)]).abs().max() < 1e-6:
-            return f"positions: yours begin again from 0 at {first:,}"
-    return None
-
-
-def _unsteady(rounding: Rounding) -> str:
-    return (
-        "angles: yours do not grow in proportion to positions; neighbouring tokens near position "
-        f"{rounding.position:,} are turned unsteadily, by up to {rounding.error:.2g} radians"
-    )
-
-
-def _later(found: Measurement, rounding: Rounding) -> Iterator[str]:
-    """What shows only later: other frequencies in longer texts, a second result."""
-    departed = departure(found)
-    if departed is not None and rounding.harmless:
-        yield (
-            f"far positions: from {departed[0]:,} on yours turns otherwise than before, by up to "
-            f"{departed[1]:.3g} radians"
-        )
-    allowed = max(1e-4, 16 * found.grain)
-    if found.second > allowed:
-        yield f"second result: yours differs from its first by up to {found.second:.3g}"
-    if found.changes > allowed:
-        yield (
-            "state: yours turns the first tokens otherwise after longer texts, by up to "
-            f"{found.changes:.3g}"
-        )
+    yield from direction_difference(found, expected, speed.sign, quarter)
+    steps = steps_difference(found)
+    if steps:
+        yield steps
+    elif not speed.explained and not rounding.harmless:
+        yield unsteady(rounding)
+    else:
+        yield from speed.words
+    yield from origin_difference(found, expected, speed.sign, quarter)
+    yield from later_difference(found, rounding, bool(steps))
 
 
 def _largest(found: Measurement, places: Placing, expected: Expectation) -> tuple[float, int]:

@@ -117,6 +117,8 @@ def _multiples(measured: Measured, expected: Expectation) -> list[Variant]:
             made.append(Variant(f"angles: {words}", expected.frequencies * factor))
     if 1e-12 < abs(ratio) < 1e12 and not made:
         words = f"angles: yours {ratio:.6g} times those expected, in every pair"
+        if abs(ratio * getattr(expected.scaling, "factor", 0.0) - 1) < 1e-3:
+            words = f"angles: yours divided by the factor {1 / ratio:.6g} once more, in every pair"
         made.append(Variant(words, expected.frequencies * ratio, None, 2.0))
     return made
 

@@ -256,6 +256,13 @@ def _remarks(found, place, phase, ladder, rounding):
         yield f"{len(moved)} numbers that do not turn are multiplied by {moved[0]:.6g}"
     if found.second > max(1e-4, 16 * found.grain):
         yield f"its second result differs from the first by up to {found.second:.3g}"
+    if found.by_length > max(1e-4, 16 * found.grain):
+        yield (
+            "what it does to a token depends on how many tokens a call has, by up to "
+            f"{found.by_length:.3g}"
+        )
+    if found.rounds_input:
+        yield "x is rounded to 16 bits before it is turned"
     if found.changes > max(1e-4, 16 * found.grain):
         yield (
             "after longer texts it turns the first tokens otherwise than before, by up to "

@@ -12,6 +12,7 @@ import torch
 from ..scaling import NTK, Linear, Proportional, Rescaled, Scaling
 from .fitting import FEW, Ladder, Measured, base_of, log_line, rounded_to, roundings
 from .ramps import blended
+from .speeds import wrapped
 
 
 def explain(measured: Measured) -> Ladder:
@@ -175,8 +176,7 @@ def _each_its_own(measured: Measured) -> Ladder:
     base = base_of(slope, measured.width)
     base = rounded_to(base, 1) if 1 < base < 1e12 else 10_000.0
     if not (f > 0).all():
-        return Ladder(math.nan, None, math.nan, None, ("some pairs turn and others do not, or the "
-                      "other way: no base and scaling give these frequencies",))  # fmt: skip
+        return Ladder(math.nan, None, math.nan, None, (_what_is_odd(f),))
     factors = tuple((measured.ladder(base) / f).tolist())
     scaling = Rescaled(factors, measured.amplitude)
     few = f"; {len(f)} pairs are few to know one by" if len(f) < FEW else ""
@@ -185,3 +185,15 @@ def _each_its_own(measured: Measured) -> Ladder:
         f"{base:,.10g} that may as well be another{few}"
     )
     return Ladder(base, scaling, 0.0, None, (remark,))
+
+
+def _what_is_odd(frequencies: torch.Tensor) -> str:
+    steps = wrapped(frequencies[1:] - frequencies[:-1])
+    if len(steps) > 2 and (wrapped(steps - steps[0]).abs() < 1e-5).all():
+        return (
+            f"frequencies go up in equal steps of {steps[0]:.6g} radians per token, as for pixels: "
+            "no base gives them"
+        )
+    return (
+        "some pairs stand still or turn the other way: no base and scaling give these frequencies"
+    )

@@ -7,6 +7,7 @@ import torch
 
 from .blocks import Blocks, Turns, find_blocks, matrices, turns
 from .probe import (
+    DTYPES,
     LAYOUT_OF_AXIS,
     WINDOW,
     Calls,
@@ -37,6 +38,8 @@ class Measurement:
         dtype: what it was called with.
         second: how far a second result is from the first, relative to amplitude; 0 for none.
         changes: how far results had changed after all calls, as ``second``.
+        by_length: how far results differ with how many tokens a call has, as ``second``.
+        rounds_input: ``x`` is rounded to 16 bits although it came in more.
         flat: it takes two dimensions alone, so that there is no order of them.
     """
 
@@ -52,6 +55,8 @@ class Measurement:
     dtype: torch.dtype
     second: float
     changes: float
+    by_length: float
+    rounds_input: bool
     flat: bool
 
 
@@ -81,15 +86,27 @@ def measure(
     grain = max(calls.grain, _grain_of(parts[0]))
     require_rotation(parts, blocks, grain)
     again = turns(calls, blocks, torch.arange(WINDOW))
+    whole = turns(calls, blocks, speeds.measured[0][0])
     second = turns(calls, blocks, torch.arange(WINDOW), 1) if results > 1 else again
     first = parts[0].at(torch.arange(WINDOW))
     return Measurement(
         calls.head_dim, LAYOUT_OF_AXIS[calls.dims, calls.axis], use,
         calls.with_positions and use == "rows", blocks, speeds,
         parts[0].amplitudes.mean().item(), tuple(parts[0].rest.mean(0).tolist()), grain,
-        calls.dtype, _distance(again, second), _distance(first, again),
-        calls.dims == 2,
+        calls.dtype, _distance(again, second), _distance(parts[0], whole),
+        _distance(first, again), _rounds_input(calls, blocks, first), calls.dims == 2,
     )  # fmt: skip
+
+
+def _rounds_input(calls: Calls, blocks: Blocks, first: Turns) -> bool:
+    """Whether a number just above 1 counts as 1."""
+    if calls.dtype not in DTYPES[:2]:
+        return False
+    scale = 1 + 2.0**-12
+    larger = turns(calls, blocks, torch.arange(WINDOW), size=scale)
+    grown = larger.a.abs().sum() + larger.c.abs().sum()
+    ratio = grown / (first.a.abs().sum() + first.c.abs().sum())
+    return bool(abs(ratio - 1) < 2.0**-14)
 
 
 def _distance(one: Turns, other: Turns) -> float:
@@ -128,7 +145,12 @@ def require_rotation(parts: list[Turns], blocks: Blocks, grain: float) -> None:
         raise NoRotationError(
             ("it does not keep lengths: " if over_positions else "it does not treat pairs alike: ")
             + f"they are multiplied by numbers from {lengths.min():.4g} to {lengths.max():.4g}"
-            + (", which depend on the position (as in xPos)" if over_positions else "")
+            + (
+                ", which depend on the position (as in xPos, "
+                "or where cosine and sine are not multiplied by the same number)"
+                if over_positions
+                else ""
+            )
         )
     rest = torch.cat([part.rest for part in parts])
     moving = (rest.amax(0) - rest.amin(0) > allowed).nonzero().flatten()

@@ -54,6 +54,10 @@ def _order(expected: Expectation) -> Iterator[Variant]:
     yield Variant("frequencies: yours in reversed order, the slowest pair first", f.flip(0))
     yield Variant("frequencies: yours has the next pair's in each pair", f.roll(-1))
     yield Variant("frequencies: yours has the previous pair's in each pair", f.roll(1))
+    yield Variant("frequencies: yours has the next pair's in each pair", torch.cat((f[1:], f[-1:])))
+    yield Variant(
+        "frequencies: yours has the previous pair's in each pair", torch.cat((f[:1], f[:-1]))
+    )
     yield Variant("frequencies: yours has each of the first half in two pairs", f[pairs // 2])
     both = torch.cat((f[0::2], f[0::2]))[: len(f)]
     yield Variant("frequencies: yours has every other one, twice over", both)
@@ -270,11 +274,34 @@ def _yarn(expected: Expectation, scaling: YaRN) -> Iterator[Variant]:
     head = expected.head_dim
     over_head = _ramp(expected, scaling, end(fast, over=head), end(slow, over=head))
     yield Variant("ramp: yours counts pairs of head_dim, expected of rotary_dim", blend(over_head))
+    for names, kept in _other_ramps(expected, scaling, end(fast), end(slow)):
+        yield Variant(f"ramp: yours {names}, expected its ends rounded outwards", blend(kept))
+    of_wavelengths = 1 / (usual / ladder + (1 - usual) * scaling.factor / ladder)
+    yield Variant("blend: yours of wavelengths, expected of frequencies", of_wavelengths)
     yield Variant("ramp: yours a step at beta_fast", blend((usual >= 1 - 1e-9).double()))
     yield Variant("ramp: yours a step at beta_slow", blend((usual > 1e-9).double()))
     yield Variant(
-        "scaling: yours divides every pair (Linear), expected YaRN", ladder / scaling.factor
+        "scaling: yours divides every pair (Linear), expected YaRN", ladder / scaling.factor, 1.0
     )
+
+
+def _other_ramps(
+    expected: Expectation, scaling: YaRN, low: float, high: float
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The kept share with ends rounded otherwise, or running on beyond them."""
+    exact = replace(scaling, truncate=False)
+    for names, one, other in (
+        ("has its ends rounded inwards", math.ceil(low), math.floor(high)),
+        ("has its ends rounded down", math.floor(low), math.floor(high)),
+        ("has its ends rounded up", math.ceil(low), math.ceil(high)),
+        ("has its ends rounded to the nearest", round(low), round(high)),
+    ):
+        if scaling.truncate:
+            yield names, _ramp(expected, exact, one, other)
+    pairs = torch.arange(expected.rotary_dim // 2, dtype=torch.float64)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    yield "is not clamped: it runs on beyond its ends", 1 - (pairs - low) / max(high - low, 1e-3)
 
 
 def _llama3(expected: Expectation, scaling: Llama3) -> Iterator[Variant]:
