@@ -7,13 +7,14 @@ import torch
 
 from .expectation import Expectation
 from .fitting import Ladder, Measured
+from .formulas import Variant
 from .identify import spread
 from .ladders import explain
 from .measurement import Measurement
 from .naming import describe_scaling
 from .placing import Placing
 from .precision import Rounding
-from .variants import Variant, variants
+from .variants import variants
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,4 @@ def _what_is_odd(frequencies: torch.Tensor) -> str:
             f"frequencies go up in equal steps of {steps[0]:.6g} radians per token, as for pixels: "
             "no base gives them"
         )
-    return (
-        "some pairs stand still or turn the other way: no base and scaling give these frequencies"
-    )
+    return "some pairs stand still or turn the other way: no base and scaling give that"

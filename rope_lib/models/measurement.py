@@ -142,15 +142,13 @@ def require_rotation(parts: list[Turns], blocks: Blocks, grain: float) -> None:
     lengths = torch.cat([part.amplitudes for part in parts])
     if lengths.max() - lengths.min() > 2 * allowed:
         over_positions = (lengths.amax(0) - lengths.amin(0)).max() > 2 * allowed
+        what, why = "it does not treat pairs alike", ""
+        if over_positions:
+            what = "it does not keep lengths"
+            why = ", by position (as in xPos, or where cosine and sine have factors of their own)"
         raise NoRotationError(
-            ("it does not keep lengths: " if over_positions else "it does not treat pairs alike: ")
-            + f"they are multiplied by numbers from {lengths.min():.4g} to {lengths.max():.4g}"
-            + (
-                ", which depend on the position (as in xPos, "
-                "or where cosine and sine are not multiplied by the same number)"
-                if over_positions
-                else ""
-            )
+            f"{what}: they are multiplied by numbers from {lengths.min():.4g} to "
+            f"{lengths.max():.4g}{why}"
         )
     rest = torch.cat([part.rest for part in parts])
     moving = (rest.amax(0) - rest.amin(0) > allowed).nonzero().flatten()

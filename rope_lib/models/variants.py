@@ -2,37 +2,20 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import torch
 
-from ..frequencies import inverse_frequencies
-from ..scaling import NTK, Linear, Llama3, Proportional, YaRN
+from ..scaling import NTK, Linear
 from .expectation import Expectation
 from .fitting import roundings
+from .formulas import Variant, formulas, plain_ladder
 from .naming import describe_scaling
 
 LENGTHS = [2**k for k in range(8, 22)]
 BETAS = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 24.0, 25.0, 30.0, 32.0, 40.0, 48.0, 64.0, 128.0]
 FACTORS = [1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 32.0, 40.0, 64.0]
 BASES = [1e4, 5e5, 1e6, 1e5, 1e7, 5e6, 1.5e5, 2.5e5, 8e6, 1e3, 2e6, 3e6, 1e8, 1e2]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One change and what it leads to.
-
-    Args:
-        words: the change, as ``"base: yours 500,000, expected 10,000"``.
-        frequencies: radians per token, ``(pairs,)``.
-        amplitude: the amplitude that comes with the change, None where it stays.
-        cost: of two changes that lead to the same, the cheaper one is named.
-    """
-
-    words: str
-    frequencies: torch.Tensor
-    amplitude: float | None = None
-    cost: float = 0.0
 
 
 def variants(expected: Expectation, measured: torch.Tensor) -> Iterator[Variant]:
@@ -44,7 +27,7 @@ def variants(expected: Expectation, measured: torch.Tensor) -> Iterator[Variant]
     yield from _scalings(expected)
     yield from _bases(expected, measured)
     yield from _exponents(expected)
-    yield from _formulas(expected)
+    yield from formulas(expected)
     yield from _parameters(expected, measured)
 
 
@@ -84,14 +67,10 @@ def _rounded(expected: Expectation) -> Iterator[Variant]:
             )
 
 
-def _ladder(expected: Expectation, base: float | None = None) -> torch.Tensor:
-    return inverse_frequencies(expected.rotary_dim, base or expected.base)
-
-
 def _scaled(expected: Expectation, base: float, scaling) -> torch.Tensor | None:
     try:
         if scaling is None:
-            return _ladder(expected, base)
+            return plain_ladder(expected, base)
         return scaling.inverse_frequencies(expected.rotary_dim, base)
     except (ValueError, OverflowError):
         return None
@@ -100,7 +79,7 @@ def _scaled(expected: Expectation, base: float, scaling) -> torch.Tensor | None:
 def _scalings(expected: Expectation) -> Iterator[Variant]:
     """The scaling left out, or applied twice or the other way round."""
     scaling, exact = expected.scaling, expected.frequencies
-    ladder = _ladder(expected)
+    ladder = plain_ladder(expected)
     if scaling is None:
         for other in (kind(factor) for kind in (Linear, NTK) for factor in FACTORS):
             frequencies = _scaled(expected, expected.base, other)
@@ -145,13 +124,13 @@ def _bases(expected: Expectation, measured: torch.Tensor) -> Iterator[Variant]:
 def _exponents(expected: Expectation) -> Iterator[Variant]:
     """Other exponents than ``2 i / width``."""
     width, head, base = expected.rotary_dim, expected.head_dim, expected.base
-    scaled = expected.frequencies / _ladder(expected)
+    scaled = expected.frequencies / plain_ladder(expected)
     widths = [head, width - 2, head - 2, width + 2, 2 * width, width // 2, width - 1, 2 * head]
     for other in dict.fromkeys(w for w in widths if w > 0 and w != width):
         name = " (head_dim)" if other == head else ""
         words = f"exponents: yours 2i / {other}{name}, expected 2i / {width}"
         cost = 0.12 if other < width - 2 else 0.05
-        yield Variant(words, scaled * _ladder(expected, base ** (width / other)), None, cost)
+        yield Variant(words, scaled * plain_ladder(expected, base ** (width / other)), None, cost)
         again = _scaled(expected, base ** (width / other), expected.scaling)
         if again is not None:
             yield Variant(words, again, None, cost)
@@ -169,7 +148,7 @@ def _values(expected: Expectation, name: str, measured: torch.Tensor) -> list:
         return [not now]
     factor = getattr(expected.scaling, "factor", 1.0)
     if name == "factor":
-        ladder = _ladder(expected)
+        ladder = plain_ladder(expected)
         slowest = [(ladder[k] / measured[k]).item() for k in (-1, 0) if measured[k] > 0]
         estimated = [v for x in slowest if 1 <= x < 1e6 for _, v in roundings(x, 6)]
         return [*FACTORS, now**2, math.sqrt(now), now / 2, now * 2, *estimated]
@@ -204,131 +183,3 @@ def _parameters(expected: Expectation, measured: torch.Tensor) -> Iterator[Varia
 
 def _number(value) -> str:
     return str(value) if isinstance(value, bool) else f"{value:,.7g}"
-
-
-def _formulas(expected: Expectation) -> Iterator[Variant]:
-    """Formulas of the scalings as they are often mistaken."""
-    scaling = expected.scaling
-    if isinstance(scaling, NTK):
-        yield from _ntk(expected, scaling)
-    elif isinstance(scaling, YaRN):
-        yield from _yarn(expected, scaling)
-    elif isinstance(scaling, Llama3):
-        yield from _llama3(expected, scaling)
-    elif isinstance(scaling, Proportional):
-        turning = expected.frequencies != 0
-        width = 2 * int(turning.sum())
-        if width:
-            narrow = _ladder(expected, expected.base ** (expected.rotary_dim / width))
-            yield Variant(
-                f"exponents: yours 2i / {width}, over the turning pairs alone, expected 2i / "
-                f"{expected.rotary_dim}",
-                torch.where(turning, narrow / scaling.factor, 0.0),
-            )
-
-
-def _ntk(expected: Expectation, scaling: NTK) -> Iterator[Variant]:
-    d, h = expected.rotary_dim, expected.head_dim
-    usual = f"d / (d - 2) = {d / (d - 2):.4g}"
-    for power, words in ((1.0, "1"), ((d - 2) / d, "(d - 2) / d"), (2.0, "2"), (0.5, "1 / 2"),
-                         (h / (h - 2), "d / (d - 2) of head_dim")):  # fmt: skip
-        larger = expected.base * scaling.factor**power
-        yield Variant(f"NTK exponent: yours {words}, expected {usual}", _ladder(expected, larger))
-
-
-def _ramp(expected: Expectation, scaling: YaRN, low: float, high: float) -> torch.Tensor:
-    """The kept share where the ramp goes from ``low`` to ``high``, also the wrong way round."""
-    pairs = torch.arange(expected.rotary_dim // 2, dtype=torch.float64)
-    if scaling.truncate:
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, expected.rotary_dim - 1)
-    high = high + 0.001 if low == high else high
-    return 1 - ((pairs - low) / (high - low)).clamp(0, 1)
-
-
-def _yarn(expected: Expectation, scaling: YaRN) -> Iterator[Variant]:
-    ladder, width, base = _ladder(expected), expected.rotary_dim, expected.base
-    length, fast, slow = scaling.original_length, scaling.beta_fast, scaling.beta_slow
-
-    def end(turns: float, around: float = 2 * math.pi, over: int = width) -> float:
-        return over * math.log(length / (turns * around)) / (2 * math.log(base))
-
-    def blend(kept: torch.Tensor, slowed: float = scaling.factor) -> torch.Tensor:
-        return ladder / slowed * (1 - kept) + ladder * kept
-
-    usual = _ramp(expected, scaling, end(fast), end(slow))
-    yield Variant(
-        f"beta_fast and beta_slow: yours swapped, expected {fast:g} and {slow:g}",
-        blend(_ramp(expected, scaling, end(slow), end(fast))),
-    )
-    yield Variant(
-        "ramp: yours divides the fast pairs and keeps the slow ones, expected the other way",
-        blend(1 - usual),
-    )
-    turns = ladder * length / (2 * math.pi)
-    in_turns = ((turns - slow) / max(fast - slow, 1e-9)).clamp(0, 1)
-    yield Variant("ramp: yours straight in the turns (the paper), expected in the pairs (the code)",
-                  blend(in_turns))  # fmt: skip
-    yield Variant("ramp: yours without the 2 pi in the number of turns",
-                  blend(_ramp(expected, scaling, end(fast, 1.0), end(slow, 1.0))))  # fmt: skip
-    head = expected.head_dim
-    over_head = _ramp(expected, scaling, end(fast, over=head), end(slow, over=head))
-    yield Variant("ramp: yours counts pairs of head_dim, expected of rotary_dim", blend(over_head))
-    for names, kept in _other_ramps(expected, scaling, end(fast), end(slow)):
-        yield Variant(f"ramp: yours {names}, expected its ends rounded outwards", blend(kept))
-    of_wavelengths = 1 / (usual / ladder + (1 - usual) * scaling.factor / ladder)
-    yield Variant("blend: yours of wavelengths, expected of frequencies", of_wavelengths)
-    yield Variant("ramp: yours a step at beta_fast", blend((usual >= 1 - 1e-9).double()))
-    yield Variant("ramp: yours a step at beta_slow", blend((usual > 1e-9).double()))
-    yield Variant(
-        "scaling: yours divides every pair (Linear), expected YaRN", ladder / scaling.factor, 1.0
-    )
-
-
-def _other_ramps(
-    expected: Expectation, scaling: YaRN, low: float, high: float
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """The kept share with ends rounded otherwise, or running on beyond them."""
-    exact = replace(scaling, truncate=False)
-    for names, one, other in (
-        ("has its ends rounded inwards", math.ceil(low), math.floor(high)),
-        ("has its ends rounded down", math.floor(low), math.floor(high)),
-        ("has its ends rounded up", math.ceil(low), math.ceil(high)),
-        ("has its ends rounded to the nearest", round(low), round(high)),
-    ):
-        if scaling.truncate:
-            yield names, _ramp(expected, exact, one, other)
-    pairs = torch.arange(expected.rotary_dim // 2, dtype=torch.float64)
-    if scaling.truncate:
-        low, high = math.floor(low), math.ceil(high)
-    yield "is not clamped: it runs on beyond its ends", 1 - (pairs - low) / max(high - low, 1e-3)
-
-
-def _llama3(expected: Expectation, scaling: Llama3) -> Iterator[Variant]:
-    ladder, length = _ladder(expected), scaling.original_length
-    low, high = scaling.high_freq_factor, scaling.low_freq_factor  # swapped
-    turns = ladder * length / (2 * math.pi)
-    words = f"low_freq_factor and high_freq_factor: yours swapped, expected {high:g} and {low:g}"
-    slowed = ladder / scaling.factor
-    kept = (turns - low) / (high - low) if high != low else torch.zeros_like(turns)
-    blend = slowed * (1 - kept) + ladder * kept
-    long_first = torch.where(turns < low, slowed, torch.where(turns > high, ladder, blend))
-    yield Variant(words, long_first)
-    yield Variant(words, torch.where(turns > high, ladder, torch.where(turns < low, slowed, blend)))
-    yield Variant(words, slowed * (1 - kept.clamp(0, 1)) + ladder * kept.clamp(0, 1))
-    low, high = high, low
-    kept = ((turns - low) / (high - low)).clamp(0, 1) if high != low else (turns > low).double()
-    yield Variant("blend: yours keeps slow pairs and divides fast ones, expected the other way",
-                  slowed * kept + ladder * (1 - kept))  # fmt: skip
-    yield Variant(
-        "blend: yours none, a step at low_freq_factor", torch.where(turns < low, slowed, ladder)
-    )
-    yield Variant(
-        "blend: yours none, a step at high_freq_factor", torch.where(turns <= high, slowed, ladder)
-    )
-    whole = (ladder * length - low) / (high - low) if high != low else turns
-    yield Variant("blend: yours without the 2 pi in the number of turns",
-                  slowed * (1 - whole.clamp(0, 1)) + ladder * whole.clamp(0, 1))  # fmt: skip
-    inverse = 1 / (1 / ladder * kept + 1 / slowed * (1 - kept))
-    yield Variant("blend: yours of wavelengths, expected of frequencies", inverse)
-    yield Variant("scaling: yours divides every pair (Linear), expected Llama3", slowed)

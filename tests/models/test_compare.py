@@ -104,6 +104,18 @@ def over_the_whole_head(x, positions):
     return torch.cat((first, x[..., 32:64], second, x[..., 96:]), -1)
 
 
+def growing():
+    """Dynamic NTK that goes on with the frequencies of the longest text so far."""
+    seen = [1]
+
+    def angles(positions, frequencies):
+        seen.append(int(positions.max()) + 1)
+        base = 10_000.0 * max(1.0, max(seen) / 2048)
+        return positions[:, None] * ladder(base=base)
+
+    return rotation(angles=angles)
+
+
 def cast(values, dtype):
     return values.to(dtype).double()
 
@@ -190,6 +202,21 @@ MISTAKES = {
                            RotaryEmbedding(64, pairing="half", clockwise=True), "swapped"),
     "sine without sign": (rotation(tables=lambda a: (a.cos(), a.sin().abs())), PLAIN,
                           "do not grow in proportion"),
+    "part shifted": (rotation(pairing="interleaved", start=60), LAST,
+                     "part: yours turns numbers 60 to 123, expected 64 to 127"),
+    "narrower": (rotation(ladder(32), pairing="interleaved", start=96), LAST,
+                 "rotary_dim: yours 32, expected 64"),
+    "all scaled": (lambda x, p: 1.3 * rotation()(x, p), PARTIAL, "amplitude.*on all numbers"),
+    "rest scaled": (lambda x, p: torch.cat((rotation()(x, p)[..., :64], 2 * x[..., 64:]), -1),
+                    PARTIAL, "numbers that do not turn: yours multiplied by 2"),
+    "output order": (lambda x, p: torch.stack(rotation()(x, p).chunk(2, -1), -1).flatten(-2),
+                     PLAIN, "output order: yours interleaved"),
+    "from the end": (at(lambda p: len(p) - 1 - p), PLAIN, "length: yours"),
+    "order of positions": (at(lambda p: p.flip(0)), PLAIN, "positions of others"),
+    "x in bfloat16": (lambda x, p: rotation()(x.bfloat16().double(), p), PLAIN, "rounds x"),
+    "a table that grows": (growing(), PLAIN, "state: yours"),
+    "two betas": (rotation(yarn(fast=20.0, slow=4.0), amplitude=M), YARN, "scaling: yours YaRN"),
+    "yarn as linear": (rotation(ladder() / 4), YARN, "divides every pair"),
     "second result": (lambda x, p: (rotation()(x, p), rotation(-ladder())(x, p)), PLAIN,
                       "second result"),
 }  # fmt: skip
