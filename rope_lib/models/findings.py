@@ -28,7 +28,7 @@ def direction_difference(
     found: Measurement, expected: Expectation, sign: int, quarter: float
 ) -> Iterator[str]:
     wanted = -1 if expected.clockwise else 1
-    if quarter:
+    if quarter and not math.isnan(expected.origin):
         if sign != wanted:
             yield "cosine and sine: yours swapped"
             return

@@ -49,12 +49,10 @@ def frequency_difference(
             return SpeedDifference((), direction)
         if direction == sign:
             first = measured
-    best = _best(first, wanted)
+    found = [(*_best(first, wanted), sign), (*_best(measured, wanted), -sign)]
+    _, best, direction = min(found, key=lambda each: each[0] + (each[2] != sign) / 2)
     if best is not None:
-        return SpeedDifference((best.words,), sign, best.amplitude, best.frequencies)
-    other = _best(measured, wanted)
-    if other is not None:
-        return SpeedDifference((other.words,), -sign, other.amplitude, other.frequencies)
+        return SpeedDifference((best.words,), direction, best.amplitude, best.frequencies)
     return _otherwise(first, wanted, sign)
 
 
@@ -76,8 +74,8 @@ def _for_pairs(expected: Expectation, pairs: int) -> Expectation:
     return Expectation(**(names | {"rotary_dim": 2 * pairs, "frequencies": frequencies}))
 
 
-def _best(measured: Measured, expected: Expectation) -> Variant | None:
-    """The variant that fits best; of equally good ones the first."""
+def _best(measured: Measured, expected: Expectation) -> tuple[float, Variant | None]:
+    """How badly the best variant fits, and that; of equally good ones the first."""
     best, least = None, math.inf
     for order, variant in enumerate((*_multiples(measured, expected),
                                      *variants(expected, measured.frequencies))):  # fmt: skip
@@ -92,7 +90,7 @@ def _best(measured: Measured, expected: Expectation) -> Variant | None:
         badness += 0.1 if apart else 0
         if badness < least:
             best, least = variant, badness
-    return best
+    return least, best
 
 
 def _multiples(measured: Measured, expected: Expectation) -> list[Variant]:

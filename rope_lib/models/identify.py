@@ -69,7 +69,7 @@ class Identified:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for :class:`rope_lib.module.RotaryEmbedding` that turns alike.
+        """Keyword arguments for :class:`rope_lib.module.RotaryEmbedding` that turns alike, rounding aside.
 
         Raises:
             ValueError: no such rotation: other pairs, another origin, frequencies without a base,
@@ -96,6 +96,8 @@ class Identified:
             return "it pairs other numbers than (2i, 2i + 1) and (i, i + rotary_dim / 2)"
         if not math.isfinite(self.base):
             return "no base and scaling give its frequencies"
+        if math.isnan(self.origin):
+            return "it turns something at position 0, where ours turns nothing"
         if self.origin != 0:
             return f"it turns nothing at position {self.origin:g} where ours turns nothing at 0"
         own = 1.0 if self.scaling is None else self.scaling.amplitude
@@ -122,7 +124,7 @@ def identify(
         head_dim: width of a head.
         positions: whether it takes positions; None looks at its signature.
         dtype: what ``x`` is given in; None tries float64, then narrower ones.
-        longest: positions up to here are tried, as far as the function goes.
+        longest: positions up to here, or a few more, are tried as far as the function goes.
 
     Raises:
         NoRotationError: it is no rotation of pairs by positions; says what it does instead.
@@ -138,7 +140,7 @@ def identified(found: Measurement) -> Identified:
     rounding = judge(found)
     width, ladder = _explained(found, place, sign, rounding.slack)
     frequencies = spread(sign * found.speeds.frequencies, place.steps, width // 2)
-    origin = origin_of(found, sign, phase)
+    origin = math.nan if phase else origin_of(found, sign)
     precision = rounding.words
     if ladder.rounding is not None:
         name = str(ladder.rounding).removeprefix("torch.")
@@ -221,12 +223,21 @@ def _explained(
     tries = []
     for order, width in enumerate(dict.fromkeys(widths)):
         frequencies = spread(sign * found.speeds.frequencies, place.steps, width // 2)
-        allowed = 1e-5 + slack + 4 * spread(found.speeds.errors, place.steps, width // 2)
-        ladder = explain(Measured(frequencies, allowed, found.amplitude))
+        errors = slack + 4 * spread(found.speeds.errors, place.steps, width // 2)
+        ladder = _shortest(frequencies, errors, found.amplitude)
         small = 4 if ladder.base < 5000 else 0  # nobody chooses such a base
         tries.append(((ladder.digits or 99) + small, order, width, ladder))
     _, _, width, ladder = min(tries, key=lambda each: each[:2])
     return width, ladder
+
+
+def _shortest(frequencies: torch.Tensor, errors: torch.Tensor, amplitude: float) -> Ladder:
+    """The explanation with round numbers, which float32 may have blurred, or else the exact one."""
+    loose = explain(Measured(frequencies, 1e-5 + errors, amplitude))
+    if loose.digits and loose.digits <= 4:
+        return loose
+    tight = explain(Measured(frequencies, 1e-8 + errors, amplitude))
+    return tight if tight.digits else loose
 
 
 def _tidy(amplitude: float, grain: float) -> float:

@@ -25,7 +25,7 @@ def lines(found: Any) -> Iterator[str]:
     yield f"turns {turn}, {_COUNTED[found.positions]}, layout {found.layout}"
     if found.origin != 0:
         yield (
-            "angles begin otherwise than at any position"
+            "turns something at every position, 0 included"
             if math.isnan(found.origin)
             else f"turns nothing at position {found.origin:g}, where usually that is position 0"
         )

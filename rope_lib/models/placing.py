@@ -43,7 +43,10 @@ def placings(found: Measurement, where: Arrangement, expected: Expectation) -> I
 
 
 def _placing(found, where, expected, steps, pairs, words) -> Placing:
-    order = _order(found, where, expected, bool(words))
+    wanted = expected.places(expected.output_pairing)
+    outputs = [tuple(pair) for pair in found.blocks.outputs.tolist()]
+    as_wanted = not words and outputs == [wanted[step] for step in steps]
+    order = [] if as_wanted else _order(found, where, expected, bool(words))
     rest, covers = _rest(found, expected, bool(words + order))
     return Placing(steps, pairs, tuple(words + order), tuple(rest), covers)
 

@@ -63,7 +63,7 @@ def measure_speeds(calls: Calls, blocks: Blocks, longest: int, result: int = 0) 
     """Frequencies from angles at growing positions: each stretch refines what is known.
 
     Args:
-        longest: positions from here on are not asked for.
+        longest: no power of two beyond is asked for.
         result: which, where the function returns several.
     """
     tokens = min(longest, LONGEST_RUN) if calls.counts_rows else min(longest, RUN)
@@ -95,7 +95,7 @@ def measure_speeds(calls: Calls, blocks: Blocks, longest: int, result: int = 0) 
             noise = torch.maximum(noise, unsteady)
             steps = int(places[0])
             theta = theta + left / steps
-    errors = (3e-6 + noise / (steps * theta.abs()).clamp_min(1e-30)).clamp_max(1)
+    errors = (1e-9 + noise / (steps * theta.abs()).clamp_min(1e-30)).clamp_max(1)
     return Speeds(theta, errors, run.angles[0], tuple(rough), tuple(measured), reach, broken)
 
 
@@ -127,7 +127,7 @@ def _stretches(
                 return
             yield places, run.at(places)
             continue
-        if places[-1] > longest + WINDOW - 4:  # so that 2**17 includes the step to 65,536
+        if places[2] > longest:
             return
         try:
             yield places, turns(calls, blocks, places, result)
