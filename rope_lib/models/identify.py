@@ -69,7 +69,9 @@ class Identified:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for :class:`rope_lib.module.RotaryEmbedding` that turns alike, rounding aside.
+        """Keyword arguments for a :class:`rope_lib.module.RotaryEmbedding` that turns alike.
+
+        Rounding is not among them: that one is exact.
 
         Raises:
             ValueError: no such rotation: other pairs, another origin, frequencies without a base,
@@ -120,7 +122,8 @@ def identify(
         function: ``function(x, positions)``, or ``function(x)`` that counts rows itself. It gets
             ``x`` with 4 dimensions, or 3 or 2 if it does not take those, the last of them
             ``head_dim`` wide, and integer ``positions`` (seq,), as torch tensors or numpy arrays;
-            it returns an array of the shape of ``x``, or several.
+            it returns an array of the shape of ``x``, or several. A
+            :class:`rope_lib.module.RotaryEmbedding` is fine, too.
         head_dim: width of a head.
         positions: whether it takes positions; None looks at its signature.
         dtype: what ``x`` is given in; None tries float64, then narrower ones.

@@ -71,6 +71,9 @@ class Calls:
         if not callable(function):
             kind = type(function).__name__
             raise TypeError(f"function must be callable as function(x, positions), got {kind}")
+        if hasattr(function, "rotary_dim") and hasattr(function, "rotate"):  # a RotaryEmbedding
+            rope = function
+            function = lambda x, positions: rope(x, None, positions)[0]  # noqa: E731
         self.function, self.head_dim = function, require_count("head_dim", head_dim)
         self.parameter = parameter_for_positions(function) if positions is None else ""
         self.with_positions = self.parameter is not None if positions is None else positions

@@ -146,6 +146,19 @@ def test_one_factor_for_each_pair_is_given_back():
     assert any("one factor for each pair" in remark for remark in found.remarks)
 
 
+def test_a_rotary_embedding_can_be_handed_over_as_it_is():
+    rope = RotaryEmbedding(64, pairing="half", base=500_000.0)
+    assert repr(RotaryEmbedding(**identify(rope, 64).arguments())) == repr(rope)
+
+
+def test_what_was_identified_with_odd_numbers_turns_alike_far_away():
+    function = turning(lambda p: plain(p) / 3.7)
+    again = RotaryEmbedding(**identify(function, 64).arguments())
+    x, positions = torch.ones(1, 1, 2, 64).double(), torch.tensor([1000, 100_000])
+    torch.testing.assert_close(called(again)(x, positions), function(x, positions), atol=1e-6,
+                               rtol=0)  # fmt: skip
+
+
 def test_an_amplitude_beside_the_scaling_is_kept():
     rope = RotaryEmbedding(64, pairing="half")
     found = identify(lambda x, p: 1.3 * rope(x, None, p)[0], 64)
