@@ -19,7 +19,9 @@ from .frequencies import inverse_frequencies, proportional_frequencies, waveleng
 from .functional import Precision, rotate, rotate_, rotation_tables
 from .layout import permute_projection, to_half, to_interleaved
 from .models.checkpoints import convert_state_dict
+from .models.compare import compare
 from .models.explain import explain
+from .models.identify import identify
 from .models.reader import score_factors
 from .module import RotaryEmbedding
 from .scaling import NTK, DynamicNTK, Linear, Llama3, LongRoPE, Proportional, Rescaled, YaRN
@@ -32,8 +34,8 @@ def __dir__() -> list[str]:
 __version__ = "0.1.0"
 __all__ = [
     "NTK", "Axes", "DynamicNTK", "Linear", "Llama3", "LongRoPE", "Precision", "Proportional",
-    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "convert_state_dict", "explain",
-    "inverse_frequencies", "permute_projection", "proportional_frequencies", "rotate",
-    "rotate_", "rotation_tables", "score_factors", "sections", "to_half", "to_interleaved",
-    "wavelengths",
+    "Rescaled", "RotaryEmbedding", "YaRN", "axial", "compare", "convert_state_dict", "explain",
+    "identify", "inverse_frequencies", "permute_projection", "proportional_frequencies",
+    "rotate", "rotate_", "rotation_tables", "score_factors", "sections", "to_half",
+    "to_interleaved", "wavelengths",
 ]  # fmt: skip

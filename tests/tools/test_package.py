@@ -110,7 +110,7 @@ def test_the_quick_start_of_the_api_page_runs():
 def test_the_quick_start_runs():
     torch.manual_seed(0)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks:
         exec(block, names)
