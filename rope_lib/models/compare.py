@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from .arrangement import arrange
-from .expectation import Expectation, expectation
-from .findings import (
+from .identify import Identified, direction, identified
+from .probing.arrangement import arrange
+from .probing.expectation import Expectation, expectation
+from .probing.findings import (
     amplitude_difference,
     calls_difference,
     direction_difference,
@@ -20,13 +21,12 @@ from .findings import (
     steps_difference,
     unsteady,
 )
-from .frequency_differences import SpeedDifference, frequency_difference
-from .identify import Identified, direction, identified
-from .measurement import LONGEST, Measurement, measure
-from .placing import Placing, placings
-from .precision import Rounding, judge
-from .probe import NoRotationError
-from .speeds import wrapped
+from .probing.frequency_differences import SpeedDifference, frequency_difference
+from .probing.measurement import LONGEST, Measurement, measure
+from .probing.placing import Placing, placings
+from .probing.precision import Rounding, judge
+from .probing.probe import NoRotationError
+from .probing.speeds import wrapped
 
 TOLERANCE = 1e-3  # radians, or of the amplitude: far below what 16 bits can show
 

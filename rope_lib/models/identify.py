@@ -9,14 +9,14 @@ import torch
 
 from ..frequencies import inverse_frequencies
 from ..scaling import Rescaled, Scaling
-from .arrangement import Arrangement, arrange
-from .fitting import Ladder, Measured
-from .ladders import explain
-from .measurement import LONGEST, Measurement, measure
-from .naming import lines
-from .precision import judge
-from .probe import WINDOW, NoRotationError
-from .speeds import roughness, wrapped
+from .probing.arrangement import Arrangement, arrange
+from .probing.fitting import Ladder, Measured
+from .probing.ladders import fit_ladder
+from .probing.measurement import LONGEST, Measurement, measure
+from .probing.naming import lines
+from .probing.precision import judge
+from .probing.probe import WINDOW, NoRotationError
+from .probing.speeds import roughness, wrapped
 
 __all__ = ["Identified", "NoRotationError", "identify"]
 
@@ -236,10 +236,10 @@ def _explained(
 
 def _shortest(frequencies: torch.Tensor, errors: torch.Tensor, amplitude: float) -> Ladder:
     """The explanation with round numbers, which float32 may have blurred, or else the exact one."""
-    loose = explain(Measured(frequencies, 1e-5 + errors, amplitude))
+    loose = fit_ladder(Measured(frequencies, 1e-5 + errors, amplitude))
     if loose.digits and loose.digits <= 4:
         return loose
-    tight = explain(Measured(frequencies, 1e-8 + errors, amplitude))
+    tight = fit_ladder(Measured(frequencies, 1e-8 + errors, amplitude))
     return tight if tight.digits else loose
 
 

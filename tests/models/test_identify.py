@@ -9,10 +9,10 @@ import torch
 
 from rope_lib import RotaryEmbedding
 from rope_lib.functional import Precision
-from rope_lib.models.blocks import find_blocks, matrices
 from rope_lib.models.identify import NoRotationError, identify
-from rope_lib.models.probe import Calls, check_calls
-from rope_lib.models.speeds import measure_speeds
+from rope_lib.models.probing.blocks import find_blocks, matrices
+from rope_lib.models.probing.probe import Calls, check_calls
+from rope_lib.models.probing.speeds import measure_speeds
 from rope_lib.scaling import NTK, Linear, Llama3, Proportional, Rescaled, YaRN
 
 

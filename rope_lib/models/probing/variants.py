@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import torch
 
-from ..scaling import NTK, Linear
+from ...scaling import NTK, Linear
 from .expectation import Expectation
 from .fitting import roundings
 from .formulas import Variant, formulas, plain_ladder

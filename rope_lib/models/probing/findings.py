@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
+from ..identify import Identified, departure, origin_of
 from .expectation import Expectation
-from .identify import Identified, departure, origin_of
 from .measurement import Measurement
 from .precision import Rounding
 from .speeds import wrapped

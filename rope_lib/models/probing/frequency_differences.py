@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ..identify import spread
 from .expectation import Expectation
 from .fitting import Ladder, Measured
 from .formulas import Variant
-from .identify import spread
-from .ladders import explain
+from .ladders import fit_ladder
 from .measurement import Measurement
 from .naming import describe_scaling
 from .placing import Placing
@@ -141,7 +141,7 @@ def _otherwise(measured: Measured, expected: Expectation, sign: int) -> SpeedDif
     if torch.allclose(yours.sort().values, expected.frequencies.sort().values, rtol=1e-4, atol=0):
         words = "frequencies: yours are those expected, in another order"
         return SpeedDifference((words,), sign)
-    ladder = explain(measured)
+    ladder = fit_ladder(measured)
     if math.isfinite(ladder.base) and type(ladder.scaling).__name__ != "Rescaled":
         words, amplitude = _named(ladder, expected)
         if words:

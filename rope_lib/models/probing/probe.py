@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..checks import require_count
+from ...checks import require_count
 
 WINDOW = 8  # neighbouring tokens that are looked at together
 RUN = 128  # tokens of the first, unbroken run: the 16-bit floats can still count them

@@ -28,7 +28,7 @@ class Measurement:
     Args:
         head_dim: width of a head.
         layout: the order of dimensions, as :class:`rope_lib.module.RotaryEmbedding` names it.
-        positions: which count, as :func:`rope_lib.models.probe.use_of_positions` says.
+        positions: which count, as :func:`rope_lib.models.probing.probe.use_of_positions` says.
         ignores: whether positions that it was given do not count.
         blocks: which numbers turn together.
         speeds: how fast.

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from ..frequencies import inverse_frequencies
-from ..scaling import Scaling
+from ...frequencies import inverse_frequencies
+from ...scaling import Scaling
 from .arrangement import place
 
 

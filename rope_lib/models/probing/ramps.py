@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from ..scaling import Llama3, YaRN
+from ...scaling import Llama3, YaRN
 from .fitting import FEW, Ladder, Measured, rounded_to, roundings
 
 LENGTHS = [2**k for k in range(12, 21)] + [2**k for k in (11, 10, 9, 8)]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..frequencies import inverse_frequencies
-from ..scaling import Scaling
+from ...frequencies import inverse_frequencies
+from ...scaling import Scaling
 from .speeds import wrapped
 
 FEW = 8  # pairs: with fewer, a ramp of any kind goes through all of them

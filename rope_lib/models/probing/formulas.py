@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..frequencies import inverse_frequencies
-from ..scaling import NTK, Llama3, Proportional, YaRN
+from ...frequencies import inverse_frequencies
+from ...scaling import NTK, Llama3, Proportional, YaRN
 from .expectation import Expectation
 
 

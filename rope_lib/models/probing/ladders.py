@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import torch
 
-from ..scaling import NTK, Linear, Proportional, Rescaled, Scaling
+from ...scaling import NTK, Linear, Proportional, Rescaled, Scaling
 from .fitting import FEW, Ladder, Measured, base_of, log_line, rounded_to, roundings
 from .ramps import blended
 from .speeds import wrapped
 
 
-def explain(measured: Measured) -> Ladder:
+def fit_ladder(measured: Measured) -> Ladder:
     """The simplest explanation that fits all pairs; one factor for each pair where none does."""
     for attempt in (_plain, _reversed, _divided, _trailing, _rounded, blended):
         try:
