@@ -9,7 +9,7 @@ import torch
 from ..frequencies import inverse_frequencies, wavelengths
 from .layers import all_layers
 from .opening import Opened, open_config
-from .reader import Reading, read
+from .reader import Reading, read, within_length
 from .schema import is_nested, whole, without_nulls
 from .scores import ScoreFactors
 from .wording import sentences
@@ -119,12 +119,12 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
         opened = open_config(config, like)
         opened.config = without_nulls(opened.config, opened.model)
     except ValueError as error:  # a TypeError: there is nothing to explain
-        return Explanation(None, (), problems=(str(error),))
+        return Explanation(None, (), problems=(within_length(str(error)),))
     kinds, problems, notes = [], {}, {}
     try:
         groups = _groups(opened)
     except (TypeError, ValueError) as error:  # what lists layers is wrong: their types are left
-        problems[str(error)] = None
+        problems[within_length(str(error))] = None
         groups = {(name, (("layer_type", name),)): [] for name in opened.model.layers or (None,)}
     for (name, how), layers in groups.items():
         try:

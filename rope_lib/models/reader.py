@@ -19,6 +19,7 @@ from .scores import ScoreFactors, factors_of
 from .stray import contradicts, is_claim
 
 ROLES = ("attention", "indexer", "output")
+LONGEST_MESSAGE = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,24 @@ def read(
 
     Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`.
     """
+    try:
+        return _read(config, layer_type, layer, role, like, shipped)
+    except (TypeError, ValueError) as error:  # values are repeated, and some are long
+        text = within_length(str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
+
+
+def within_length(text: str) -> str:
+    """A message of at most 300 characters, cut in the middle, where long values are."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:190]} ... {text[-100:]}"
+
+
+def _read(
+    config: Any, layer_type: str | None, layer: int | None, role: str, like: str | None,
+    shipped: bool,
+) -> Reading:  # fmt: skip
     require_instance("shipped", shipped, bool)
     require_choice("role", role, ROLES)
     opened = open_config(config, like)

@@ -231,6 +231,7 @@ def assert_refused(config, how, *names):
     with pytest.raises((TypeError, ValueError)) as caught:
         pytest.fail(f"read without a word: {config}, {how}, as {read(config, **how)}")
     assert any(name in str(caught.value) for name in names), f"none of {names} in: {caught.value}"
+    assert len(str(caught.value)) <= 300
 
 
 BAD_NUMBERS = [
