@@ -117,7 +117,7 @@ _add("""arcee aria_text chameleon deepseek_ocr2_encoder deepseek_ocr2_text diffl
 _add("""dia_decoder dia_encoder hrm_text
      muse_glimmer_text qwen3 qwen3_omni_moe_talker_code_predictor seed_oss""",
      LLAMA, head_dim=128)  # fmt: skip
-_add("afmoe flint internlm3 iquestcoder kolibri1 molmo2_text", LLAMA, head_dim=128)
+_add("afmoe flint internlm3 iquestcoder kolibri1", LLAMA, head_dim=128)
 _add("neucodec qwen2_5_omni_dit voxtral_realtime_encoder xcodec2", LLAMA, head_dim=64)
 _add("gemma gemma2 t5_gemma_module vaultgemma", LLAMA, head_dim=256)
 _add("timesfm2_5", LLAMA, head_dim=80)
@@ -133,6 +133,7 @@ _add("higgs_audio_v2", LLAMA, base=500_000.0, head_dim=128,
 _add("muse_glimmer_assistant", LLAMA, base=500_000.0, head_dim=128)
 _add("muse_spark_text", LLAMA, base=500_000.0, head_dim=64)
 _add("emu3_text_model minimax mixtral", LLAMA, base=1e6)
+_add("molmo2_text", LLAMA, head_dim=128, keys={"rope_scaling_layers": ""})
 _add("phimoe", LLAMA, base=1e6, kinds=("default", "longrope"))
 _add("lfm2 lfm2_moe", LLAMA, base=1e6, keys={"theta": "rope_theta", "rope_theta": "rope_theta"})
 _add("cwm", LLAMA, base=1e6, head_dim=128, parameters=_llama3(16.0))

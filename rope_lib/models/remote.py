@@ -133,6 +133,17 @@ def _deepseek_v2(config: dict) -> Lifted:
     return ("deepseek_v2" if config.get("use_mla", True) else "llama"), config, []
 
 
+def _molmo2(config: dict) -> Lifted:
+    """Layers that ``rope_scaling_layers`` leaves out are turned without the scaling."""
+    listed, count = config.get("rope_scaling_layers"), config.get("num_hidden_layers", 36)
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    kind = given.get("rope_type", given.get("type", "default"))
+    if kind == "default" or listed is None or len(set(listed)) >= count:
+        return "molmo2_text", config, []
+    note = f"rope_scaling_layers: only layers {listed} are scaled; what is read holds for them"
+    return "molmo2_text", config, [note[:200]]
+
+
 def _phimoe(config: dict) -> Lifted:
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     note = "long_factor serves texts beyond the original length; transformers 5.23 never takes it"
@@ -149,6 +160,7 @@ LIFTED: dict[str, Callable[[dict], Lifted]] = {
     "deepseek_v2": _deepseek_v2,
     "internlm": _internlm,
     "modernbert": _modernbert,
+    "molmo2_text": _molmo2,
     "modernbert-decoder": _modernbert,
     "mpt": _mpt,
     "phi3small": _phi3small,

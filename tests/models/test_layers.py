@@ -20,7 +20,8 @@ from rope_lib.models.reader import ROLES, score_factors
 transformers.logging.set_verbosity_error()
 read = RotaryEmbedding.from_config
 HEADS = {"hidden_size": 512, "num_attention_heads": 8, "head_dim": 64}
-WITH_RULES = [name for name, model in MODELS.items() if model.kind_of_layer is not None]
+WITH_RULES = [name for name, model in MODELS.items()
+              if model.kind_of_layer is not None and name in CONFIG_MAPPING]  # fmt: skip
 
 
 def theirs(model_type, count):
@@ -273,3 +274,17 @@ def test_llama_4_scout_has_a_hard_step():
     found = read(scout).scaling.inverse_frequencies(64, 5e5, dtype=torch.float32)
     assert torch.equal(found, expected)
     assert found.isfinite().all()
+
+
+def test_lists_that_only_one_model_type_has():
+    minimax = {"model_type": "minimax_text_01", **HEADS, "head_dim": 128, "rotary_dim": 64,
+               "num_hidden_layers": 4, "attn_type_list": [0, 1, 0, 1]}  # fmt: skip
+    assert by_layer(minimax) == [False, True, False, True]
+    del minimax["attn_type_list"]
+    assert by_layer(minimax | {"num_hidden_layers": 8}) == 4 * [False]
+    assert read(minimax | {"num_hidden_layers": 8}, layer=7).rotary_dim == 64
+    molmo = {"model_type": "molmo2_text", **HEADS, "num_hidden_layers": 2, "rope_theta": 1e6,
+             "rope_scaling": {"type": "linear", "factor": 2.0}}  # fmt: skip
+    with pytest.warns(UserWarning, match=r"only layers \[1\] are scaled"):
+        read(molmo | {"rope_scaling_layers": [1]})
+    assert read(molmo | {"rope_scaling_layers": [0, 1]}).scaling == scaling.Linear(2.0)
