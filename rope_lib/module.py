@@ -98,6 +98,11 @@ class RotaryEmbedding(nn.Module):
         output_pairing = pairing if output_pairing is None else output_pairing
         self.output_pairing = require_choice("output_pairing", output_pairing, PAIRINGS)
         self.rotated = require_choice("rotated", rotated, ("first", "last"))
+        if isinstance(scaling, dict) or isinstance(axes, list):
+            raise TypeError(
+                "scaling must be a value such as YaRN(4.0, 32_768), axes one such as axial([16, 48]"
+                "); RotaryEmbedding.from_config reads them from a configuration"
+            )
         self.scaling = require_instance("scaling", scaling, Scaling | None)
         self.axes = require_instance("axes", axes, Axes | None)
         self.precision = require_instance("precision", precision, Precision)
@@ -114,7 +119,9 @@ class RotaryEmbedding(nn.Module):
         self._keep_constants(self.for_length(1))  # raises if frequencies cannot fit
 
     @classmethod
-    def from_config(cls, config: Any, **how: Any) -> "RotaryEmbedding | None":
+    def from_config(
+        cls, config: Any, *, layout: str = "bhsd", backend: str | None = None, **how: Any
+    ) -> "RotaryEmbedding | None":
         """The rotation that a model's configuration describes; None for layers that do not turn.
 
         Args:
@@ -127,13 +134,16 @@ class RotaryEmbedding(nn.Module):
                 DeepSeek-V4's attention gives.
             like: a model type whose code it has, where its own is not known.
             shipped: round where the model's released code rounds, bit for bit, instead of once.
+            layout, backend: as in :class:`RotaryEmbedding`.
 
         Raises:
             TypeError, ValueError: an unknown model type, a model without rotary embedding,
                 misspelt keys, keys that contradict each other, values that are not allowed.
         """
+        unknown = set(how) - {"layer", "layer_type", "role", "like", "shipped"}
+        refuse_foreign("RotaryEmbedding.from_config", {name: how[name] for name in unknown})
         arguments = read_config(config, **how)
-        return None if arguments is None else cls(**arguments)
+        return None if arguments is None else cls(**arguments, layout=layout, backend=backend)
 
     def forward(
         self,
@@ -240,9 +250,10 @@ class RotaryEmbedding(nn.Module):
         if self._constants is not None and onnx.is_exporting():
             tables = onnx.look_up(self._constants, positions, axis)
             return tuple((self.amplitude * table).to(dtype) for table in tables)
+        is_export = onnx.is_exporting() and device.type == "cpu"
         return rotation_tables(
             positions,
-            self._inverse_frequencies(device),
+            self._ready if is_export else self._inverse_frequencies(device),
             dtype,
             axis=axis,
             angles=self.precision.angles,
@@ -313,9 +324,9 @@ class RotaryEmbedding(nn.Module):
         return heads_back(self._rotate_view(view, *tables, self.output_pairing), self.layout)
 
     def _keep_constants(self, fixed: "RotaryEmbedding") -> None:
-        """What an exported graph has instead of float64, where the backend asks for it."""
-        inv_freq = fixed._inverse_frequencies(torch.device("cpu"))
-        self._constants = onnx.tables_to_look_up(inv_freq) if self.backend == "onnx" else None
+        """What an exported graph has as constants; its runtime has powers of its own."""
+        self._ready = fixed._inverse_frequencies(torch.device("cpu"))
+        self._constants = onnx.tables_to_look_up(self._ready) if self.backend == "onnx" else None
 
     def _fixed_scaling(self) -> Scaling | None:
         """The scaling, at the length that was given where it depends on one."""

@@ -4,6 +4,7 @@ import copy
 import inspect
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ def patch(model: _AnyModule, *, shipped: bool = False, tokens: int | None = None
 
     Args:
         model: of transformers, or a part of one; changed in place.
-        shipped: keep the bits of the released code, frequencies and tables; logits do not change.
+        shipped: keep the bits of the released code, frequencies and tables; logits do not change,
+            unless the model's own frequencies were cast to 16 bits, which is told by a warning.
             The default forms angles in float64 and rounds tables once.
         tokens: as in :class:`rope_lib.hf.tables.HFRotaryEmbedding`.
 
@@ -114,6 +116,7 @@ def _stand_in(path: str, module: nn.Module, shipped: bool, tokens: int | None) -
         reason = textwrap.shorten(str(error), _LONGEST_REASON)
         name = type(module).__name__
         raise ValueError(f"{path} ({name}) cannot be exchanged: {reason}") from error
+    _tell_of_cast(path, module)
     for layer_type, kind in made._kinds.items():
         kind.go_on_from(module, layer_type)
         for buffer in module.buffers():  # before a compiler looks
@@ -123,6 +126,17 @@ def _stand_in(path: str, module: nn.Module, shipped: bool, tokens: int | None) -
             made.register_buffer(name, buffer)
     made._replaced = (module,)  # in a tuple, it is no submodule
     return made.train(module.training)
+
+
+def _tell_of_cast(path: str, module: nn.Module) -> None:
+    """A model that was cast as a whole has frequencies of 16 bits, which nobody had in training."""
+    cast = {buffer.dtype for buffer in module.buffers() if buffer.is_floating_point()}
+    if cast & {torch.float16, torch.bfloat16}:
+        warnings.warn(
+            f"{path}: the model's own frequencies were cast to 16 bits, so its results change with "
+            "exact ones; load it with dtype= instead of casting it",
+            stacklevel=4,
+        )
 
 
 def _require_alike(made: HFRotaryEmbedding, module: nn.Module) -> None:
@@ -164,7 +178,10 @@ def _require_near(ours: torch.Tensor, theirs: torch.Tensor, slack: float) -> Non
             f"from its config follow {tuple(ours.shape)} {ours.dtype}"
         )
     if theirs.device.type != "meta" and (ours - theirs).abs().max() > slack:
-        raise ValueError("its tables are not those that follow from its config")
+        raise ValueError(
+            "its tables are not those that follow from its config (was the model cast to 16 bits "
+            "and back? load it with dtype= instead)"
+        )
 
 
 def _as_tuple(tables: Any) -> tuple[torch.Tensor, ...]:

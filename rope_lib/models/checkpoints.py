@@ -60,8 +60,8 @@ def convert_state_dict(
         to: the pairing that the result is for, ``"half"`` or ``"interleaved"``; the rows are taken
             to be in the order of the other one.
         like: a model type whose code it has, where its own is not known.
-        partial: that this is a shard, or some weights only. Otherwise every layer must have
-            queries and keys, since moving one without the other would break it.
+        partial: that this is a shard, or some weights only. Otherwise each layer that is there
+            must have both queries and keys, since moving one without the other would break it.
 
     Returns:
         A new dictionary with the same names in the same order; what is not moved is the same

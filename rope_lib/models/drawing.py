@@ -27,11 +27,15 @@ def draw_wavelengths(explanation: Any) -> Any:
     axes = figure.subplots()
     for kind in turning:
         label = f"{kind.name}: base {kind.base:,.0f}"
-        axes.plot(range(len(kind.wavelengths)), kind.wavelengths, ".-", label=label)
+        label += f", {kind.rope_type}" if kind.scaling else ""
+        (line,) = axes.plot(range(len(kind.wavelengths)), kind.wavelengths, ".-", label=label)
+        if kind.scaling:
+            axes.plot(range(len(kind.wavelengths)), kind.trained_wavelengths, ":",
+                      color=line.get_color(), label="the same before its scaling")  # fmt: skip
     lengths = sorted({kind.trained_length for kind in turning if kind.trained_length})
     for length in lengths:
         axes.axhline(length, color="0.5", linestyle="--", linewidth=1)
-        axes.annotate(f"trained on {length:,} tokens", (0, length), xytext=(2, 3),
+        axes.annotate(f"original length, {length:,} tokens", (0, length), xytext=(2, 3),
                       textcoords="offset points", color="0.35")  # fmt: skip
     axes.set(yscale="log", xlabel="pair i", ylabel="tokens for one turn",
              title=f"{explanation.model_type}: the wavelength of each pair")  # fmt: skip

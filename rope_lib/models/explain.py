@@ -8,7 +8,7 @@ import torch
 
 from ..frequencies import inverse_frequencies, wavelengths
 from .layers import all_layers
-from .opening import Opened, open_config
+from .opening import Opened, as_dictionary, open_config
 from .reader import Reading, read, within_length
 from .schema import is_nested, whole, without_nulls
 from .scores import ScoreFactors
@@ -30,7 +30,9 @@ class KindOfLayer:
             :class:`rope_lib.module.RotaryEmbedding`.
         rope_type: the type of scaling, ``"default"`` for none.
         scaling: its value, a :mod:`rope_lib.scaling`; None for none.
+        beside: numbers of a head that stand beside those, in latent attention.
         axes: how many axes a position has.
+        axis_pairs: how many pairs each of them turns, where there are several.
         amplitude: what cosines and sines are multiplied by; scores by its square.
         trained_length: the length that the frequencies were trained for, None if not said.
         served_length: the length that the file says it serves, scaling included.
@@ -55,7 +57,9 @@ class KindOfLayer:
     output_pairing: str | None = None
     rope_type: str = "none"
     scaling: Any = None
+    beside: int = 0
     axes: int = 1
+    axis_pairs: tuple[int, ...] = ()
     amplitude: float = 1.0
     trained_length: int | None = None
     served_length: int | None = None
@@ -135,7 +139,15 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
         notes |= dict.fromkeys((*opened.notes, *reading.notes))
         kinds.append(_kind(name or "all layers", tuple(layers), reading))
     assumed = (*opened.assumed, *_assumed(opened, kinds))
+    for part in _other_parts(config):
+        notes[f"{part} is not described here; explain it by itself, with like="] = None
     return Explanation(opened.kind, _joined(kinds), tuple(problems), tuple(notes), assumed)
+
+
+def _other_parts(config: Any) -> list[str]:
+    """Towers of a larger model, which may turn, too."""
+    whole_model = as_dictionary(config)
+    return [part for part in ("vision_config", "audio_config") if whole_model.get(part)]
 
 
 def _groups(opened: Opened) -> dict[tuple, list[int]]:
@@ -186,7 +198,9 @@ def _kind(name: str, layers: tuple, reading: Reading) -> KindOfLayer:
         **{key: given[key] for key in ("pairing", "head_dim", "rotary_dim", "rotated", "base",
                                        "clockwise", "output_pairing", "scaling")},
         rope_type=reading.kind,
+        beside=_beside(reading.opened),
         axes=1 if given["axes"] is None else given["axes"].count,
+        axis_pairs=_shares(given["axes"]),
         amplitude=_at(given["scaling"], served or trained).amplitude if given["scaling"] else 1.0,
         trained_length=trained,
         served_length=served,
@@ -196,6 +210,17 @@ def _kind(name: str, layers: tuple, reading: Reading) -> KindOfLayer:
         unchanged_length=_unchanged(given, trained, served, plain),
         slowed=tuple((found / plain).tolist()),
     )  # fmt: skip
+
+
+def _beside(opened: Opened) -> int:
+    latent = opened.model.width == "qk_rope_head_dim"
+    return opened.config.get("qk_nope_head_dim") or 0 if latent else 0
+
+
+def _shares(axes: Any) -> tuple[int, ...]:
+    if axes is None or axes.count == 1:
+        return ()
+    return tuple(axes.axis.count(axis) for axis in range(axes.count))
 
 
 def _unchanged(

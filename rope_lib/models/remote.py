@@ -76,9 +76,9 @@ def _chatglm(config: dict) -> Lifted:
     if config.get("padded_vocab_size") != 151_552:
         if ratio != 50:
             raise ValueError(
-                f"rope_ratio must be 1 or 50 in a chatglm that is no GLM-4, got {ratio!r}: "
-                "ChatGLM2 divides positions by it, ChatGLM3 multiplies its base; say rope_theta or "
-                "rope_scaling instead"
+                f"rope_ratio must be 1 or 50 in a chatglm that is no GLM-4 (whose padded_vocab_size"
+                f" is 151552), got {ratio!r}: ChatGLM2 divides positions by it, ChatGLM3 "
+                "multiplies its base; say rope_theta or rope_scaling instead"
             )
         notes = ["rope_ratio = 50 is read as in ChatGLM3-32k: the base is multiplied by it"]
     return "chatglm", {**config, "rope_theta": 10_000.0 * ratio, "rope_ratio": 1}, notes

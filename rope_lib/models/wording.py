@@ -50,19 +50,22 @@ def _kind(kind: Any) -> Iterator[str]:
     if kind.trained_length:
         count, left = len(kind.wavelengths), kind.unfinished
         yield (
-            f"{left} of {count} pairs never finish a turn within the {kind.trained_length:,} tokens"
-            " of training"
+            f"{left} of {count} pairs never finish a turn within the original length of "
+            f"{kind.trained_length:,} tokens"
         )
     yield from _scaling(kind)
     yield from _scores(kind)
 
 
 def _width(kind: Any) -> str:
-    if kind.rotary_dim == kind.head_dim:
+    if kind.beside:
+        words = f"{kind.rotary_dim} numbers of a head turn beside {kind.beside} that do not"
+    elif kind.rotary_dim == kind.head_dim:
         words = f"the whole head of {kind.head_dim} numbers turns"
     else:
         words = f"the {kind.rotated} {kind.rotary_dim} of a head's {kind.head_dim} numbers turn"
-    axes = f"; positions have {kind.axes} axes" if kind.axes > 1 else ""
+    shares = ", ".join(str(count) for count in kind.axis_pairs)
+    axes = f"; positions have {kind.axes} axes, which turn {shares} pairs" if kind.axes > 1 else ""
     return f"{words}, {kind.rotary_dim // 2} pairs{axes}"
 
 
@@ -121,7 +124,7 @@ def _cost(kind: Any, slowed: list[float]) -> str:
     share = len(slowed) / len(kind.slowed) if kind.slowed else 0
     return (
         f"every text is changed, short ones too: to {share:.0%} of the pairs their distances "
-        "look shorter than they were trained on"
+        "look shorter than without the scaling"
     )
 
 

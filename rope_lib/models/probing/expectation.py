@@ -66,7 +66,7 @@ def expectation(rope: Any) -> Expectation:
     if missing:
         raise TypeError(
             "rope must be a RotaryEmbedding or what identify returned, got "
-            f"{type(rope).__name__}, which has no {missing[0]}"
+            f"{type(rope).__name__}; RotaryEmbedding.from_config reads a configuration"
         )
     if getattr(rope, "axes", None) is not None:
         raise ValueError("rope must have positions of one axis to be compared with; it has axes")

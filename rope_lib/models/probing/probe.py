@@ -100,7 +100,8 @@ class Calls:
         said = " ".join(str(first_error).split())[:110]
         raise ValueError(
             f"function must turn x of shape (batch, heads, seq, {self.head_dim}); called "
-            f"with heads = seq = 3 it raised {type(first_error).__name__}: {said}"
+            f"with heads = seq = 3 it raised {type(first_error).__name__}: {said}. Of a function "
+            "of q and k, give lambda x, positions: f(x, x, positions)"
         )
 
     def __call__(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
