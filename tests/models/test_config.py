@@ -754,3 +754,14 @@ def test_the_code_of_another_type():
     for like in ("lama", 7):
         with pytest.raises((TypeError, ValueError), match="like must be"):
             read(unknown, like=like)
+
+
+def test_how_a_rotation_is_used_is_said_beside_its_configuration():
+    rope = read(LLAMA_31, layout="bshd", backend="onnx")
+    assert (rope.layout, rope.backend) == ("bshd", "onnx")
+    assert facts(rope) == facts(read(LLAMA_31))
+    with pytest.raises(TypeError, match=r"from_config has no argument 'theta'.*here that is base"):
+        read(LLAMA_31, theta=1e4)
+    for wrong in ({"scaling": {"rope_type": "yarn"}}, {"axes": [16, 48]}):
+        with pytest.raises(TypeError, match="from_config reads them from a configuration"):
+            RotaryEmbedding(128, "half", **wrong)

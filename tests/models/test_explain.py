@@ -189,3 +189,15 @@ def test_from_the_command_line(tmp_path, capsys):
     run = [sys.executable, "-m", "rope_lib", "explain", str(path)]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert (done.returncode, "no rotary embedding" in done.stdout) == (1, True)
+
+
+def test_parts_of_heads_axes_and_towers():
+    latent = {"model_type": "deepseek_v3", "num_attention_heads": 8, "qk_rope_head_dim": 64,
+              "qk_nope_head_dim": 128, "max_position_embeddings": 4096}  # fmt: skip
+    assert "64 numbers of a head turn beside 128 that do not" in str(explain(latent))
+    video = {"model_type": "qwen2_vl", "hidden_size": 1536, "num_attention_heads": 12,
+             "vision_config": {"depth": 32}}  # fmt: skip
+    told = explain(video)
+    assert told.kinds[0].axis_pairs == (16, 24, 24)
+    assert "positions have 3 axes, which turn 16, 24, 24 pairs" in str(told)
+    assert told.notes == ("vision_config is not described here; explain it by itself, with like=",)

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from family_models import CASES, in_bfloat16, logits
 from rope_lib import RotaryEmbedding, rotate, rotation_tables
@@ -468,3 +468,15 @@ def test_tables_that_do_not_fit_are_refused(change, words):
     table = torch.rand(1, 5, 4).repeat(1, 1, 2)
     with pytest.raises(ValueError, match=words):
         apply_rotary_transformers(**(dict(q=x, k=x, cos=table, sin=table) | change))
+
+
+def test_frequencies_that_were_cast_are_told():
+    """A model that is cast as a whole rounds its own; the stand-in's are what was trained with."""
+    sizes = dict(hidden_size=32, intermediate_size=32, num_attention_heads=2, num_hidden_layers=1)
+    config = LlamaConfig(vocab_size=40, **sizes)
+    cast = LlamaForCausalLM(config).bfloat16()
+    with pytest.warns(UserWarning, match="were cast to 16 bits, so its results change"):
+        patch(cast, shipped=True)
+    again = LlamaForCausalLM(config).bfloat16().float()
+    with pytest.raises(ValueError, match="was the model cast to 16 bits and back"):
+        patch(again)
