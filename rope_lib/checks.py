@@ -230,3 +230,18 @@ def seen_any(value: torch.Tensor, bad: Callable[[torch.Tensor], torch.Tensor]) -
         return bool(bad(value).any())
     except RuntimeError:
         return False
+
+
+def seen_ends(value: torch.Tensor) -> tuple[float, float]:
+    """The smallest and the largest number of ``value``; 0 and 0 where nothing is to be seen.
+
+    Numbers are looked at as in :func:`seen_any`.
+    """
+    if value.device.type != "cpu" or torch.compiler.is_compiling() or value.numel() == 0:
+        return 0, 0
+    try:
+        wide = value if value.dtype in (torch.int64, torch.int32) else value.double()
+        low, high = wide.aminmax()
+        return low.item(), high.item()
+    except RuntimeError:
+        return 0, 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .arithmetic import define, in_order_of, turn, turn_, wide
+from .arithmetic import define, wide
 from .checks import (
     FLOATS,
     LAYOUTS,
@@ -28,6 +28,8 @@ from .checks import (
     require_tensor,
     seen_any,
 )
+from .eager.few import turn_few
+from .eager.passes import in_order_of, turn, turn_
 from .frequencies import float64_device
 
 
@@ -95,6 +97,14 @@ def rotation_tables(
     require_positive("amplitude", amplitude)
     if axis is not None:
         _require_axis(axis, positions, inv_freq)
+    return tables_at(positions, inv_freq, dtype, axis, angles, amplitude)
+
+
+def tables_at(
+    positions: torch.Tensor, inv_freq: torch.Tensor, dtype: torch.dtype, axis: torch.Tensor | None,
+    angles: torch.dtype, amplitude: float,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """:func:`rotation_tables` of what fits already."""
     work = float64_device(positions.device)
     placed = positions.to(work, angles)
     placed = placed.unsqueeze(-1) if axis is None else placed[axis.to(work)].movedim(0, -1)
@@ -102,7 +112,7 @@ def rotation_tables(
     tables = (turned.cos(), turned.sin())
     if amplitude != 1:
         tables = (amplitude * table for table in tables)
-    return tuple(table.to(dtype).to(positions.device) for table in tables)
+    return tuple(table.to(positions.device, dtype) for table in tables)
 
 
 def rotate(
@@ -146,6 +156,10 @@ def rotate(
 
     Source: RoFormer (arXiv 2104.09864), equation 34.
     """
+    if precision is EXACT and layout == "bhsd" and not (rotated or inverse or foreign):
+        few = turn_few((x,), cos, sin, pairing)
+        if few is not None:
+            return few[0]
     refuse_foreign("rotate", foreign)
     view, cos, sin = heads_first("x", x, layout, cos, sin)
     require_fitting(view, cos, sin, pairing, rotated)

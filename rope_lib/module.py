@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .arithmetic import is_plain, is_watched
 from .axes import Axes
 from .checks import (
     LAYOUTS,
@@ -18,11 +19,13 @@ from .checks import (
     require_count,
     require_float_tensor,
     require_instance,
+    require_positions,
     require_positive,
     require_rotary_dim,
     require_tensor,
-    seen_any,
+    seen_ends,
 )
+from .eager.few import Factors, factors_of
 from .frequencies import float64_device, inverse_frequencies
 from .functional import (
     EXACT,
@@ -31,7 +34,7 @@ from .functional import (
     heads_back,
     heads_first,
     rotate,
-    rotation_tables,
+    tables_at,
 )
 from .kernels import BACKENDS, onnx, rotate_qk
 from .layout import to_half, to_interleaved
@@ -111,6 +114,7 @@ class RotaryEmbedding(nn.Module):
         self.layout = require_choice("layout", layout, LAYOUTS)
         self.backend = require_choice("backend", backend, (*BACKENDS, "onnx"))
         self.length: int | None = None  # of the longest text, where for_length has given it
+        self._last: tuple | None = None
         if axes is not None and 2 * len(axes.axis) != self.rotary_dim:
             raise ValueError(
                 f"axes must share out {self.rotary_dim // 2} pairs, half of rotary_dim, "
@@ -172,6 +176,10 @@ class RotaryEmbedding(nn.Module):
             TypeError, ValueError: widths, lengths or devices that do not fit; negative positions
                 unless ``signed``; a scaling that depends on a length not yet given.
         """
+        factors = None if foreign or key_positions is not None else self._kept(positions)
+        few = None if factors is None else self._turn_few(q, k, factors)
+        if few is not None:
+            return few
         refuse_foreign("RotaryEmbedding", foreign)
         if key_positions is not None:
             turned_q, _ = self.forward(q, None, positions)
@@ -189,7 +197,8 @@ class RotaryEmbedding(nn.Module):
         dtype = functools.reduce(torch.promote_types, (x.dtype for _, x in given))
         if self.precision.wide_tables:
             dtype = torch.promote_types(dtype, torch.float32)
-        cos, sin = self.tables(positions, dtype=dtype)
+        cos, sin = self._tables(require_positions("positions", positions), dtype)
+        self._keep(positions, cos, sin)
         if self.layout != "bhsd" and cos.ndim == views[0][1].ndim:
             cos, sin = heads_back(cos, self.layout), heads_back(sin, self.layout)
         return self.rotate(q, k, cos, sin)
@@ -213,6 +222,10 @@ class RotaryEmbedding(nn.Module):
         Raises:
             TypeError, ValueError: widths, lengths or devices that do not fit.
         """
+        factors = factors_of(cos, sin)
+        few = None if factors is None else self._turn_few(q, k, factors)
+        if few is not None:
+            return few
         for name, x in (("q", q), ("k", k)):
             if x is not None:
                 self._require_heads(name, x)
@@ -245,20 +258,20 @@ class RotaryEmbedding(nn.Module):
                 ``rotate(..., inverse=True)``.)
         """
         self._require_positions(positions)
+        return self._tables(require_positions("positions", positions), dtype)
+
+    def _tables(
+        self, positions: torch.Tensor, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         device = float64_device(positions.device)
         axis = None if self.axes is None else torch.tensor(self.axes.axis, device=device)
         if self._constants is not None and onnx.is_exporting():
             tables = onnx.look_up(self._constants, positions, axis)
             return tuple((self.amplitude * table).to(dtype) for table in tables)
-        is_export = onnx.is_exporting() and device.type == "cpu"
-        return rotation_tables(
-            positions,
-            self._ready if is_export else self._inverse_frequencies(device),
-            dtype,
-            axis=axis,
-            angles=self.precision.angles,
-            amplitude=self.amplitude,
-        )
+        usable = onnx.is_exporting() or (is_plain(positions) and not is_watched())
+        is_ready = usable and device.type == "cpu" and self._ready_for == self._settings()
+        inv_freq = self._ready if is_ready else self._inverse_frequencies(device)
+        return tables_at(positions, inv_freq, dtype, axis, self.precision.angles, self.amplitude)
 
     @property
     def amplitude(self) -> float:
@@ -323,8 +336,39 @@ class RotaryEmbedding(nn.Module):
         tables = cos.to(k.device, wide), sin.to(k.device, wide)
         return heads_back(self._rotate_view(view, *tables, self.output_pairing), self.layout)
 
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_last": None}
+
+    def _keep(self, positions: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+        """Remember the last step, since the next layer asks for the same positions."""
+        factors = factors_of(cos, sin)
+        if factors is not None and is_plain(positions):
+            self._last = positions.clone(), self._settings(), factors
+
+    def _kept(self, positions: Any) -> Factors | None:
+        """The factors of the last step, if the numbers of the positions are those of now."""
+        if self._last is None or type(positions) is not torch.Tensor or not is_plain(positions):
+            return None
+        known, settings, factors = self._last
+        same = positions.dtype is known.dtype and positions.is_cpu and torch.equal(positions, known)
+        return factors if same and settings == self._settings() else None
+
+    def _settings(self) -> tuple:
+        """What tables depend on, beside positions."""
+        return (self.base, self.scaling, self.length, self.rotary_dim, self.axes, self.precision,
+                self.signed)  # fmt: skip
+
+    def _turn_few(self, q: Any, k: Any, factors: Factors) -> tuple | None:
+        """:meth:`Factors.turn_all`, where this module does nothing else."""
+        usual = self._is_usual and self.layout == "bhsd" and not self.clockwise
+        if not usual or self.backend is not None or 2 * factors.pairs != self.rotary_dim:
+            return None
+        part = None if self.rotary_dim == self.head_dim else self.rotated
+        return factors.turn_all((q, k), self.pairing, part, self.head_dim)
+
     def _keep_constants(self, fixed: "RotaryEmbedding") -> None:
         """What an exported graph has as constants; its runtime has powers of its own."""
+        self._ready_for = fixed._settings()
         self._ready = fixed._inverse_frequencies(torch.device("cpu"))
         self._constants = onnx.tables_to_look_up(self._ready) if self.backend == "onnx" else None
 
@@ -354,7 +398,7 @@ class RotaryEmbedding(nn.Module):
         """Whether heads are turned as a kernel turns them."""
         blocks = 1 if self.axes is None else self.axes.blocks
         same = self.pairing == self.output_pairing
-        return blocks == 1 and same and self.precision == EXACT
+        return blocks == 1 and same and (self.precision is EXACT or self.precision == EXACT)
 
     def _exports(self, cos: torch.Tensor) -> bool:
         """Whether ONNX's own operator does it."""
@@ -421,15 +465,17 @@ class RotaryEmbedding(nn.Module):
                 f"positions must have the {axes.count} axes as their first dimension, "
                 f"got shape {tuple(positions.shape)}"
             )
-        if not self.signed and seen_any(positions, lambda numbers: numbers < 0):
-            raise ValueError(f"positions must not be negative, got {positions.min().item()}")
         limit = int(2 / torch.finfo(self.precision.angles).eps)  # beyond, neighbours are one number
         why = f"angles in {self.precision.angles} cannot tell larger ones apart"
         if self.length is not None and self.length < limit:
             limit, why = self.length, "for_length gave that length"
-        if seen_any(positions, lambda numbers: numbers.double().abs() >= limit):
-            largest = positions.double().abs().max().item()
-            raise ValueError(f"positions must be below {limit}, since {why}; got {largest:.0f}")
+        low, high = seen_ends(positions)
+        if not self.signed and low < 0:
+            raise ValueError(f"positions must not be negative, got {low}")
+        if max(-low, high) >= limit:
+            raise ValueError(
+                f"positions must be below {limit}, since {why}; got {max(-low, high):.0f}"
+            )
 
     def _shape(self) -> tuple:
         """What decides which numbers of a turned head form a pair."""

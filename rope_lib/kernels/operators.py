@@ -2,7 +2,7 @@
 
 import torch
 
-from ..arithmetic import is_plain, turn_few_pairs
+from ..arithmetic import is_plain
 from ..checks import (
     PAIRINGS,
     refuse_foreign,
@@ -12,6 +12,7 @@ from ..checks import (
     require_tensor,
     seen_any,
 )
+from ..eager.few import turn_few
 from ..functional import (
     fits_at_a_glance,
     for_heads,
@@ -57,9 +58,8 @@ def rotate_qk(
         TypeError, ValueError: as in :func:`rope_lib.functional.rotate`; an unknown backend.
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
     """
-    usual = rotated is None and not inverse and layout == "bhsd" and not foreign
-    if usual and pairing == "interleaved" and backend is None and positions is None:
-        pair = turn_few_pairs(q, k, cos, sin)
+    if layout == "bhsd" and not (rotated or inverse or foreign) and backend is positions is None:
+        pair = turn_few((q, k), cos, sin, pairing)
         if pair is not None:
             return pair
     refuse_foreign("rotate_qk", foreign)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rope_lib import RotaryEmbedding, rotate, rotate_, rotation_tables
-from rope_lib.arithmetic import BLOCK, FEW
+from rope_lib.eager.blocks import BLOCK
+from rope_lib.eager.passes import FEW
 from rope_lib.kernels import rotate_qk, rotate_qk_
 from rope_lib.models.grids import mrope_positions
 

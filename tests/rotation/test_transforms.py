@@ -10,7 +10,8 @@ import torch
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
 from rope_lib import RotaryEmbedding, rotate, rotation_tables
-from rope_lib.arithmetic import BLOCK, FEW
+from rope_lib.eager.blocks import BLOCK
+from rope_lib.eager.passes import FEW
 from rope_lib.kernels import rotate_qk
 
 WIDTH = 8

@@ -4,15 +4,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rope_lib import (
-    arithmetic as turning,
-)
-from rope_lib import (
-    inverse_frequencies,
-    rotate,
-    rotate_,
-    rotation_tables,
-)
+from rope_lib import arithmetic, inverse_frequencies, rotate, rotate_, rotation_tables
+from rope_lib.eager import blocks, passes
 
 PAIRINGS = ["interleaved", "half"]
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
@@ -28,7 +21,7 @@ def tables(positions, width, dtype=torch.float32):
 
 def defined(x, cos, sin, pairing):
     work = torch.promote_types(torch.promote_types(x.dtype, cos.dtype), torch.float32)
-    return turning.define(x, cos, sin, pairing, work)
+    return arithmetic.define(x, cos, sin, pairing, work)
 
 
 def assert_same(result, expected):
@@ -59,8 +52,8 @@ LAYOUTS = {
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_every_way_is_the_definition(monkeypatch, pairing, layout, few, block):
     """Blocks of one row, of a few, and of everything; rows of every kind."""
-    monkeypatch.setattr(turning, "BLOCK", block)
-    monkeypatch.setattr(turning, "FEW", few)
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    monkeypatch.setattr(passes, "FEW", few)
     for dtype in DTYPES:
         x = LAYOUTS[layout](numbers(2, 3, 7, 8, dtype=dtype))
         for turns in tables_that_fit(x):
@@ -101,7 +94,7 @@ def test_real_sizes_are_cut_and_give_the_very_bits(pairing):
 def test_rows_that_are_one_in_memory_are_refused_before_the_first_is_turned(
     monkeypatch, block, pairing
 ):
-    monkeypatch.setattr(turning, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     for dtype in DTYPES:
         row = numbers(1, 5, 4, dtype=dtype)
         before = row.clone()
@@ -131,7 +124,7 @@ def test_memory_is_that_of_the_result_and_of_blocks(pairing, dtype):
     x = numbers(1, 64, 512, 64, dtype=dtype)
     cos, sin = tables(torch.arange(512), 64)
     assert cos.numel() + sin.numel() == 2 * 512 * 64 // 2
-    block = 4 * turning.BLOCK
+    block = 4 * blocks.BLOCK
     with New() as out_of_place:
         rotate(x, cos, sin, pairing=pairing)
     assert sorted(out_of_place.sizes)[-1] == x.nbytes
@@ -159,7 +152,7 @@ def test_backward_keeps_the_tables_and_nothing_else(pairing, dtype):
 @pytest.mark.parametrize("few", [0, 2**13])
 def test_transformations_see_through(monkeypatch, few, pairing):
     """vmap, forward derivatives, gradients of gradients and many gradients at once."""
-    monkeypatch.setattr(turning, "FEW", few)
+    monkeypatch.setattr(passes, "FEW", few)
     x, direction = numbers(4, 5, 8), numbers(4, 5, 8, seed=1)
     cos, sin = tables(torch.arange(5), 8)
 
