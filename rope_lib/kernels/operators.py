@@ -22,10 +22,10 @@ from ..functional import (
     turn_part,
     turn_part_,
 )
-from . import launch
+from . import compiled, launch
 from .launch import Turn
 
-BACKENDS = (None, "torch", "triton")
+BACKENDS = (None, "torch", "compile", "triton")
 INDICES = (torch.int32, torch.int64)
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -46,9 +46,11 @@ def rotate_qk(
             ``(length, pairs)`` for each token, as in a packed or a cached sequence. Without them,
             the tables have a row for each token. A row that does not exist raises on a CPU and
             gives NaN on a GPU, where looking at numbers would make the host wait.
-        backend: ``"triton"`` for the kernel, ``"torch"``, or None to choose by device: the kernel
-            on a GPU. What a kernel cannot do (tables for each head, tables that learn, more than
-            four dimensions) is done in PyTorch, with the same result.
+        backend: ``"triton"`` for the kernel, ``"torch"``, ``"compile"`` for what PyTorch's compiler
+            makes of the formula (of half-split pairs one pass, on a CPU, too; eager mode where it
+            finds no compiler for C++), or None to choose by device: the kernel on a GPU. What a
+            kernel cannot do (tables for each head, tables that learn, more than four dimensions) is
+            done in PyTorch, with the same result.
 
     Returns:
         ``q, k``, new tensors, or None in the place of None. Their gradients turn back; tables are
@@ -118,8 +120,9 @@ def rotate_qk_(
     if way is _launched and not recorded:
         launch.turn_qk(*views[:2], *views, positions, turn)
         torch.autograd.graph.increment_version((q, k))
-    elif way is in_torch and not recorded:
-        _in_torch_(*views, positions, turn)
+    elif way in (in_torch, in_compiler) and not recorded:
+        write = _in_torch_ if way is in_torch else _in_compiler_
+        write(*views, positions, turn)
     else:
         for view, new in zip(views[:2], way(*views, positions, turn), strict=True):
             view.copy_(new)
@@ -178,6 +181,9 @@ def _require_rows(name, x, cos, sin, positions, pairing, rotated) -> None:
 def way_of(backend, q, k, cos, sin, positions):
     """What does the work: a launch, the registered operator, or PyTorch."""
     require_choice("backend", backend, BACKENDS)
+    if backend == "compile":
+        is_traced = torch.compiler.is_compiling() or _is_traced(q)
+        return in_torch if is_traced or compiled.fault(q.device) else in_compiler
     if backend == "torch" or (backend is None and not q.is_cuda):
         return in_torch
     if (why := launch.fault(q.device)) is not None:
@@ -204,10 +210,23 @@ def in_torch(q, k, cos, sin, positions, turn: Turn) -> Pair:
     return tuple(turn_part(x, cos, sin, turn.pairing, turn.rotated) for x in (q, k))
 
 
+def in_compiler(q, k, cos, sin, positions, turn: Turn) -> Pair:
+    return compiled.run(in_torch, turn, q, k, cos, sin, positions)
+
+
 def _in_torch_(q, k, cos, sin, positions, turn: Turn) -> None:
     cos, sin = _rows_of(cos, sin, positions)
     for x in (q, k):
         turn_part_(x, cos, -sin if turn.inverse else sin, turn.pairing, turn.rotated)
+
+
+def _in_compiler_(q, k, cos, sin, positions, turn: Turn) -> None:
+    # The compiler puts results beside what they replace, and copies. That gains where the eager way
+    # has five passes, and loses where it has three.
+    if turn.pairing == "interleaved" or max(q.itemsize, k.itemsize) > 2:
+        _in_torch_(q, k, cos, sin, positions, turn)
+        return
+    compiled.run(_in_torch_, turn, q, k, cos, sin, positions)
 
 
 def _rows_of(cos, sin, positions) -> Pair:

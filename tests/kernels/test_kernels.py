@@ -465,7 +465,7 @@ def test_the_device_chooses():
 
 
 BAD = {
-    "backend": (dict(backend="cuda"), ValueError, "None or .torch. or .triton., got .cuda."),
+    "backend": (dict(backend="cuda"), ValueError, ".torch. or .compile. or .triton., got .cuda."),
     "pairing": (dict(pairing="neox"), ValueError, "pairing must be 'interleaved' or 'half', got"),
     "rotated": (dict(rotated="middle"), ValueError, "rotated must be 'first' or 'last', got"),
     "q": (dict(q=[1.0]), TypeError, "q must be a torch.Tensor, got list"),

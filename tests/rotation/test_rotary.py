@@ -340,7 +340,8 @@ def test_tables_of_another_width_are_no_partial_rotation():
     with pytest.raises(TypeError, match=r"cos must be a torch\.Tensor"):
         rope.rotate(q, q, 1.0, 0.0)
     with pytest.raises(
-        ValueError, match=r"backend must be None or 'torch' or 'triton' or 'onnx', got 'cuda'$"
+        ValueError,
+        match=r"backend must be None or 'torch' or 'compile' or 'triton' or 'onnx', got 'cuda'$",
     ):
         RotaryEmbedding(8, pairing="half", backend="cuda")
 
