@@ -3,7 +3,7 @@
 import torch
 
 from ..checks import require_choice, require_float_tensor, seen_any
-from ..functional import rotate
+from ..kernels import rotate_qk
 
 
 def apply_rotary_transformers(
@@ -17,7 +17,9 @@ def apply_rotary_transformers(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turned ``q`` and ``k``, by tables of full width, with one rounding at the end.
 
-    The signature is the one that Hugging Face's kernels share with transformers' functions.
+    The signature is the one that Hugging Face's kernels share with transformers' functions. On a
+    GPU it is one launch (:func:`rope_lib.kernels.rotate_qk`), differentiable, and one operator for
+    a compiler.
 
     Args:
         q, k: ``(batch, heads, seq, head_dim)``, or ``(batch, seq, heads, head_dim)`` with
@@ -36,14 +38,9 @@ def apply_rotary_transformers(
         raise ValueError(f"unsqueeze_dim must be 1 or 2, got {unsqueeze_dim!r}")
     layout = "bhsd" if unsqueeze_dim == 1 else "bshd"
     require_choice("pairing", pairing, ("half", "interleaved"))
-    halves = [_half(name, table, pairing) for name, table in (("cos", cos), ("sin", sin))]
-    half_cos, half_sin = (table.unsqueeze(unsqueeze_dim) for table in halves)
-    turned = (
-        rotate(x, half_cos, half_sin, pairing=pairing, layout=layout,
-               rotated=None if cos.shape[-1] == x.shape[-1] else "first")
-        for x in (q, k)
-    )  # fmt: skip
-    return tuple(turned)
+    half_cos, half_sin = (_half(name, t, pairing) for name, t in (("cos", cos), ("sin", sin)))
+    rotated = None if cos.shape[-1] == require_float_tensor("q", q).shape[-1] else "first"
+    return rotate_qk(q, k, half_cos, half_sin, pairing=pairing, rotated=rotated, layout=layout)
 
 
 def _half(name: str, table: torch.Tensor, pairing: str) -> torch.Tensor:

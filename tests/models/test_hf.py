@@ -454,6 +454,24 @@ def test_it_is_transformers_own_function_rounded_once():
         assert (a - true).abs().mean() < (b - true).abs().mean()
 
 
+@pytest.mark.parametrize("pairing", ["half", "interleaved"])
+@pytest.mark.parametrize("width", [8, 4])
+def test_it_is_differentiable_and_one_graph(width, pairing):
+    q, k = (torch.randn(1, n, 3, 8, dtype=torch.float64, requires_grad=True) for n in (2, 1))
+    half = rotation_tables(torch.arange(3)[None], torch.rand(width // 2), torch.float64)
+    full = [
+        t.repeat_interleave(2, -1) if pairing == "interleaved" else t.repeat(1, 1, 2) for t in half
+    ]
+
+    def turn(q, k):
+        return apply_rotary_transformers(q, k, *full, pairing=pairing)
+
+    assert torch.autograd.gradcheck(turn, (q, k))
+    compiled = torch.compile(turn, fullgraph=True, backend="aot_eager")
+    for ours, true in zip(compiled(q, k), turn(q, k), strict=True):
+        torch.testing.assert_close(ours, true)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
