@@ -16,7 +16,8 @@ from .blocks import both_halves
 from .passes import in_order_of
 
 Given = tuple[torch.Tensor | None, ...]
-RECENT = 32  # tables that are kept, of 32 KiB at most; a model has one or two kinds of layers
+SMALL = 2**13  # numbers of a table that is kept: 32 KiB
+RECENT = 32  # so many; a model has one or two kinds of layers
 _WIDE = torch.float32
 _NARROW = {torch.bfloat16: torch.Tensor.bfloat16, torch.float16: torch.Tensor.half}
 
@@ -145,7 +146,7 @@ def factors_of(cos: torch.Tensor, sin: torch.Tensor) -> Factors | None:
         return None
     if not (cos.dtype is sin.dtype is torch.float32 and cos.shape == sin.shape):
         return None
-    if not (1 <= cos.ndim <= 3 and 0 < cos.numel() <= passes.FEW and cos.layout is torch.strided):
+    if not (1 <= cos.ndim <= 3 and 0 < cos.numel() <= SMALL and cos.layout is torch.strided):
         return None
     if cos.requires_grad or sin.requires_grad or not is_plain(cos, sin):
         return None

@@ -12,7 +12,7 @@ import torch
 from ..arithmetic import as_dtype, define, is_plain
 from .blocks import both_halves, fill
 
-FEW = 2**13  # numbers that take no longer to turn than the operations take to start
+FEW = 2**16  # numbers whose temporary copies stay in a core's own cache, without blocks
 
 
 def turn(
