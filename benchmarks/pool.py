@@ -7,6 +7,7 @@ so their memory rotates, too. One token's queries and keys are small and were wr
 in decoding they stay where they are.
 """
 
+import ctypes
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN = 2**26  # bytes, where the system does not tell the size of its caches
 MOST = 2**28  # bytes of one layout's queries and keys; gradients and results double them twice
 ON_GPU = 2**28  # several times the cache of any GPU that is sold
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -26,6 +28,20 @@ def last_cache() -> int:
     """Bytes of the largest cache that this processor tells of; a guest may see another's."""
     sizes = [path.read_text("ascii").strip() for path in CACHES.glob("index*/size")]
     return max((int(size[:-1]) * UNITS[size[-1]] for size in sizes if size), default=UNKNOWN)
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what is freed, of any size, until the process ends.
+
+    Linux's gives blocks from 32 MiB on back to the system, which supplies each page anew the next
+    time. That costs more than a rotation, and by the number of temporary tensors. False where the
+    library is another one.
+    """
+    try:
+        option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(option(MMAP_MAX, 0) and option(TRIM_THRESHOLD, 2**31 - 1))
 
 
 def count(case: Case, device: torch.device) -> int:
@@ -43,6 +59,7 @@ class Buffers:
     def __init__(self, case: Case, device: torch.device):
         self.case, self.device = case, device
         self.count = count(case, device)
+        self.ring = Ring(self.count)
         self.made: dict[tuple, list[Pair]] = {}
 
     def of(self, contender: Contender, *, seed: int = 1) -> list[Pair]:
@@ -54,16 +71,25 @@ class Buffers:
         return self.made[key]
 
 
-def rotating(sets: list, job: Callable, *, hold: bool = True) -> Callable[[], object]:
-    """A call that takes the next set each time, and holds what came of each set until its turn."""
-    held, state = [None] * len(sets), {"next": 0}
+class Ring:
+    """Whose turn it is, and what came of each set until its next turn; one for all of a case.
 
-    def turn():
-        at = state["next"] = (state["next"] + 1) % len(sets)
-        held[at] = None  # the oldest result's memory may serve the next
-        result = job(sets[at])
-        if hold:
-            held[at] = result
+    Results of one ring for everybody take no more memory than the sets do, whoever makes them.
+    """
+
+    def __init__(self, count: int, *, hold: bool = True):
+        self.count, self.hold = count, hold
+        self.at, self.held = 0, [None] * count
+
+    def turn(self, sets: list, job: Callable) -> object:
+        self.at = (self.at + 1) % self.count
+        self.held[self.at] = None  # the oldest result's memory may serve the next
+        result = job(sets[self.at])
+        if self.hold:
+            self.held[self.at] = result
         return result
 
-    return turn
+
+def rotating(sets: list, job: Callable, ring: Ring) -> Callable[[], object]:
+    """A call that takes the next set each time."""
+    return lambda: ring.turn(sets, job)
