@@ -9,7 +9,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
-"$PYTHON" -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu.sh needs a GPU that PyTorch can use")'
-timeout 150 "$PYTHON" -m pytest -q -p no:nbval tests/kernels tests/rotation/test_positions.py
-timeout 340 "$PYTHON" benchmarks/bench_gpu.py --limit 260 "$@"
-timeout 140 "$PYTHON" benchmarks/sweep_gpu.py --limit 100
+out_of_time() { test "$1" -eq 124 && echo "gpu.sh: $2 ran out of time"; }
+
+"$PYTHON" -c 'import sys, torch
+sys.exit(None if torch.cuda.is_available() else "gpu.sh needs a GPU that PyTorch can use")'
+timeout 190 "$PYTHON" -m pytest -q -p no:nbval tests/kernels tests/rotation/test_positions.py ||
+	out_of_time $? "the tests"
+timeout 280 "$PYTHON" benchmarks/bench_gpu.py --limit 220 "$@" || out_of_time $? "the bench"
+timeout 110 "$PYTHON" benchmarks/sweep_gpu.py --limit 80 || out_of_time $? "the sweep"

@@ -12,9 +12,13 @@ ROWS, HEADS, WARPS = 8, 2, 4
 
 def turning(heads: int, tokens: int, pairs: int):
     """A function of ``x``, ``cos`` and ``sin`` for this shape."""
-    sizes = [1, min(HEADS, heads), min(ROWS, tokens), pairs]
+    sizes = [1, min(HEADS, power(heads)), min(ROWS, power(tokens)), power(pairs)]
     config = helion.Config(block_sizes=sizes, num_warps=WARPS)
     return helion.kernel(turn, config=config, static_shapes=True)
+
+
+def power(size: int) -> int:
+    return 1 << (size - 1).bit_length()
 
 
 def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from contenders import IN_CACHE, LAYERS, Case, Contender, Pair
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN = 2**26  # bytes, where the system does not tell the size of its caches
 MOST = 2**28  # bytes of one layout's queries and keys; gradients and results double them twice
+MOST_SETS = 256  # tiny cases stay in the cache, and say so by their number of sets
 ON_GPU = 2**28  # several times the cache of any GPU that is sold
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -50,7 +51,7 @@ def count(case: Case, device: torch.device) -> int:
     if case.mode in IN_CACHE:  # in a CUDA graph every layer has its own
         return LAYERS if on_gpu else 1
     room = ON_GPU if on_gpu else min(2 * last_cache(), MOST)
-    return max(2, -(-room // case.nbytes))
+    return min(MOST_SETS, max(2, -(-room // case.nbytes)))
 
 
 class Buffers:

@@ -33,7 +33,7 @@ from timing import ratios  # noqa: E402
 
 from rope_lib.kernels import launch  # noqa: E402
 
-ROWS, HEADS, WARPS = (1, 4, 8, 16, 32), (1, 2, 4, 8), (1, 2, 4, 8)
+ROWS, HEADS, WARPS = (4, 8, 16, 32), (1, 2, 4), (1, 2, 4, 8)
 ONE_TOKEN_HEADS = (1, 2, 4, 8, 16)
 PER_THREAD = (1, 16)  # pairs of a head that one of 32 threads of a warp may get
 
@@ -42,18 +42,16 @@ Tile = tuple[int, int, int]
 
 def tiles(case: Case) -> list[Tile]:
     """Rows, heads and warps worth a try, the library's own choice among them."""
-    block = launch._power(case.head_dim // 2)
+    pairs = case.head_dim // 2
     one = case.tokens == 1
-    shapes = itertools.product((1,) if one else ROWS, ONE_TOKEN_HEADS if one else HEADS, WARPS)
+    every = itertools.product((1,) if one else ROWS, ONE_TOKEN_HEADS if one else HEADS, WARPS)
     least, most = PER_THREAD
     fit = {
         (rows, heads, warps)
-        for rows, heads, warps in shapes
-        if heads <= case.heads
-        and (least <= rows * block / (32 * warps) <= most or warps == 1)
-        and rows * block / (32 * warps) <= most
+        for rows, heads, warps in every
+        if heads <= case.heads and least <= rows * pairs / (32 * warps) <= most
     }
-    return sorted(fit | {launch.share(case.tokens, case.head_dim // 2)})
+    return sorted(fit | {launch.share(case.tokens, pairs)})
 
 
 @contextlib.contextmanager
@@ -104,9 +102,9 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict:
 
 
 def shapes() -> list[Case]:
-    """The bench's, each once: a layer's kernel shares its work as a decoded token's does."""
+    """The bench's, short ones first; a layer's kernel shares its work as a decoded token's does."""
     cases = [gpu_case(text) for text in CASES]
-    return [case for case in cases if case.mode != "layer"]
+    return sorted((case for case in cases if case.mode != "layer"), key=lambda case: case.tokens)
 
 
 def main() -> None:
@@ -115,7 +113,7 @@ def main() -> None:
     )
     made.add_argument("--cases", type=gpu_case, nargs="+", default=shapes())
     made.add_argument("--rounds", type=int, default=7)
-    made.add_argument("--limit", type=float, default=110, help="seconds: no case begins later")
+    made.add_argument("--limit", type=float, default=80, help="seconds: no case begins later")
     made.add_argument("--results", type=Path, default=HERE / "results", help="folder to write to")
     args = made.parse_args()
     device, began, runs = quiet_gpu("sweep_gpu.py"), time.monotonic(), []
