@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "experiments"))  # scripts, not a package: hence the order below
 
 from bench import parse_case, spread, versions  # noqa: E402
-from checking import admitted  # noqa: E402
+from checking import admitted, reason  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
 from contenders import (  # noqa: E402
     ADD,
@@ -297,6 +297,22 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
 
+def prepared(
+    known: dict[str, Contender], turns: dict[str, Turn], left_out: dict[str, str], case: Case,
+    device: torch.device, buffers: Buffers,
+) -> dict[str, dict]:  # fmt: skip
+    """The jobs of all; another library that does not fit into a graph is added to ``left_out``."""
+    ready = {}
+    for name, turn in turns.items():
+        try:
+            ready[name] = jobs_of(known[name], turn, case, device, buffers)
+        except Exception as error:
+            if known[name].package is None:
+                raise
+            left_out[name] = f"stopped with {type(error).__name__}: {reason(error)}"
+    return ready
+
+
 def jobs_of(
     contender: Contender, turn: Turn, case: Case, device: torch.device, buffers: Buffers
 ) -> dict:
@@ -359,10 +375,8 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
     # One token's results go where the allocator puts them; a graph has a place for each anyway.
     buffers.ring.hold = "graph" not in KINDS[case.mode]
     turns, errors, left_out = admitted(known, case, device)
-    found = {name: {"error": error} for name, error in errors.items()}
-    ready = {
-        name: jobs_of(known[name], turn, case, device, buffers) for name, turn in turns.items()
-    }
+    ready = prepared(known, turns, left_out, case, device, buffers)
+    found = {name: {"error": errors[name]} for name in ready}
     for kind in KINDS[case.mode]:
         racing = {name: jobs[kind] for name, jobs in ready.items() if kind in jobs}
         times = _race(racing, rounds, clock)

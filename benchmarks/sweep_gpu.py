@@ -25,7 +25,7 @@ sys.path.append(str(HERE.parent / "experiments"))  # scripts, not a package: hen
 
 from bench import spread  # noqa: E402
 from bench_gpu import CASES, Clock, _graphed, _race, figures, gpu_case, quiet_gpu  # noqa: E402
-from checking import error_of  # noqa: E402
+from checking import error_of, reason  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
 from contenders import IN_CACHE, IN_PLACE, LAYERS, Case, Contender, copy_over, ours  # noqa: E402
 from pool import Buffers, rotating  # noqa: E402
@@ -58,7 +58,7 @@ def tiles(case: Case) -> list[Tile]:
 def shared_as(tile: Tile) -> Iterator[None]:
     """The library's launches take this tile instead of its own choice."""
     own = launch.share
-    launch.share = lambda seq, pairs: tile
+    launch.share = lambda *sizes, **named: tile
     try:
         yield
     finally:
@@ -88,17 +88,29 @@ def measure(case: Case, device: torch.device, rounds: int) -> dict:
     clock, buffers = Clock(device), Buffers(case, device)
     buffers.ring.hold = case.mode not in IN_CACHE
     floor = Contender(copy_over, None, in_place=True)
-    jobs = {tile: job_of(tile, case, device, buffers) for tile in tiles(case)}
+    jobs, left_out = prepared(case, device, buffers)
     jobs[IN_PLACE] = _timed(copy_over(case, device), floor, case, device, buffers)
     times = _race(jobs, rounds, clock)
     calls = LAYERS if case.mode in IN_CACHE else 1
     found = []
-    for tile in tiles(case):
+    for tile in jobs.keys() - {IN_PLACE}:
         named = dict(zip(("rows", "heads", "warps"), tile, strict=True))
         copies = ratios(times[tile], times[IN_PLACE])
         found.append({**named, **figures([t / calls for t in times[tile]], case), "copies": copies})
     found.sort(key=lambda each: each["copies"][1])
-    return {"own": list(launch.share(case.tokens, case.head_dim // 2)), "tiles": found}
+    own = list(launch.share(case.tokens, case.head_dim // 2))
+    return {"own": own, "tiles": found, "left_out": left_out}
+
+
+def prepared(case: Case, device: torch.device, buffers: Buffers) -> tuple[dict, dict[str, str]]:
+    """A job for each tile, and why others have none: a card may lack the room for a tile."""
+    jobs, left_out = {}, {}
+    for tile in tiles(case):
+        try:
+            jobs[tile] = job_of(tile, case, device, buffers)
+        except Exception as error:
+            left_out[str(tile)] = f"{type(error).__name__}: {reason(error)}"
+    return jobs, left_out
 
 
 def shapes() -> list[Case]:
@@ -141,6 +153,8 @@ def show(run: dict) -> None:
         if place < 5 or tile == run["own"]:
             own = " the library's" if tile == run["own"] else ""
             print(f"  {tile!s:14} {spread(found['copies'])} copies{own}")
+    for tile, why in run["left_out"].items():
+        print(f"  {tile:14} left out: {why}")
 
 
 if __name__ == "__main__":

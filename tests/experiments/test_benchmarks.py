@@ -342,6 +342,21 @@ def test_who_is_missing_on_a_gpu_is_left_out_with_a_reason():
     assert all(left_out.values())
 
 
+def test_another_library_that_fits_no_graph_is_left_out(monkeypatch):
+    bench = load("bench_gpu")
+
+    def jobs_of(contender, *given):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(bench, "jobs_of", jobs_of)
+    buffers, left_out = load("pool").Buffers(small(), CPU), {}
+    known, turns = bench.contenders(None), {"torch.onnx.ops": None}
+    assert not bench.prepared(known, turns, left_out, small(), CPU, buffers)
+    assert "capturing" in left_out["torch.onnx.ops"]
+    with pytest.raises(RuntimeError):
+        bench.prepared(known, {"rope_lib, half": None}, left_out, small(), CPU, buffers)
+
+
 def test_a_layer_in_one_launch_takes_part_once_the_library_has_it(monkeypatch):
     bench, checking, kernels = load("bench_gpu"), load("checking"), load("rope_lib.kernels")
     monkeypatch.delattr(kernels, "norm_rotate_into_cache", raising=False)
@@ -451,6 +466,22 @@ def test_a_sweep_gives_the_library_other_tiles_and_its_own_back(monkeypatch):
     assert {(found["rows"], found["heads"]) for found in measured["tiles"]} == {(1, 1), (1, 2)}
     middles = [found["copies"][1] for found in measured["tiles"]]
     assert middles == sorted(middles)
+    assert not measured["left_out"]
+
+
+def test_a_tile_that_a_card_has_no_room_for_is_left_out(monkeypatch):
+    sweep, as_it_is = load("sweep_gpu"), load("sweep_gpu").job_of
+
+    def job_of(tile, *given):
+        if tile == (1, 2, 1):
+            raise RuntimeError("out of resources")
+        return as_it_is(tile, *given)
+
+    monkeypatch.setattr(sweep, "tiles", lambda case: [(1, 1, 1), (1, 2, 1)])
+    monkeypatch.setattr(sweep, "job_of", job_of)
+    measured = sweep.measure(small("decode", tokens=1), CPU, 2)
+    assert [found["heads"] for found in measured["tiles"]] == [1]
+    assert measured["left_out"] == {"(1, 2, 1)": "RuntimeError: out of resources"}
 
 
 def test_the_tiles_of_a_sweep_hold_the_librarys_own():
