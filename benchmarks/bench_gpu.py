@@ -53,7 +53,7 @@ from contenders import (  # noqa: E402
     proposed,
     transformers,
 )
-from pool import Buffers, rotating  # noqa: E402
+from pool import Buffers, count, rotating  # noqa: E402
 from timing import orders, quartiles, ratios  # noqa: E402
 
 CASES = (
@@ -444,7 +444,8 @@ def main() -> None:
         else:
             measured = measure(case, device, args.rounds, known)
             torch.cuda.empty_cache()
-            runs.append({"name": case.name, **vars(case), "rounds": args.rounds, **measured})
+            settings = {**vars(case), "rounds": args.rounds, "sets": count(case, device)}
+            runs.append({"name": case.name, **settings, **measured})
             runs[-1]["provenance"] = provenance(device)
         write_json(args.results / "bench_gpu.json", result)  # what is measured is kept
     for run in runs:

@@ -28,7 +28,7 @@ from bench_gpu import CASES, Clock, _graphed, _race, figures, gpu_case, quiet_gp
 from checking import error_of, reason  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
 from contenders import IN_CACHE, IN_PLACE, LAYERS, Case, Contender, copy_over, ours  # noqa: E402
-from pool import Buffers, rotating  # noqa: E402
+from pool import Buffers, count, rotating  # noqa: E402
 from timing import ratios  # noqa: E402
 
 from rope_lib.kernels import launch  # noqa: E402
@@ -138,11 +138,14 @@ def main() -> None:
         else:
             measured = measure(case, device, args.rounds)
             torch.cuda.empty_cache()
-            runs.append({"name": case.name, **vars(case), "rounds": args.rounds, **measured})
+            settings = {**vars(case), "rounds": args.rounds, "sets": count(case, device)}
+            runs.append({"name": case.name, **settings, **measured})
             runs[-1]["provenance"] = provenance(device)
         write_json(args.results / "sweep_gpu.json", result)  # what is measured is kept
     for run in runs:
         show(run)
+    for name in result["not_reached"]:
+        print(f"\n{name}: not reached within {args.limit:.0f} s")
 
 
 def show(run: dict) -> None:

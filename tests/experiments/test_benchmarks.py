@@ -243,6 +243,7 @@ def test_the_command_writes_what_the_book_reads(tmp_path, monkeypatch, capsys):
     as_it_is = lambda turn=None, **how: turn or (lambda turn: turn)  # noqa: E731
     monkeypatch.setattr(torch, "compile", as_it_is)  # the bench itself compiles
     monkeypatch.setattr(load("pool"), "last_cache", lambda: 2**11)
+    monkeypatch.setattr(bench, "keep_freed_memory", lambda: True)  # for the rest of the process
     threads = torch.get_num_threads()
     bench.main()
     torch.set_num_threads(threads)
@@ -330,6 +331,27 @@ def test_the_gpu_bench_goes_its_way_on_a_cpu(monkeypatch, capsys, mode):
         assert found[floor][kinds[-1]][unit] == [1.0, 1.0, 1.0]
     bench.show({"name": case.name, "mode": mode, **measured})
     assert own in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", ["bench_gpu", "sweep_gpu"])
+def test_what_a_gpu_has_no_time_for_is_named(monkeypatch, tmp_path, capsys, script):
+    module, pool = load(script), load("pool")
+    monkeypatch.setattr(module, "quiet_gpu", lambda script: CPU)
+    monkeypatch.setattr(module, "version", lambda package: "0")
+    monkeypatch.setattr(pool, "MOST", 2**12)
+    if script == "bench_gpu":
+        known = {n: each for n, each in module.contenders(None).items() if each.package is None}
+        monkeypatch.setattr(module, "contenders", lambda flash: uncompiled(known))
+    words = [f"{script}.py", "--results", str(tmp_path), "--rounds", "2", "--cases"]
+    for limit, reached in (("60", 2), ("-1", 0)):
+        cases = ["decode:1,2/1,1,8:float32", "prefill:1,2/1,4,8:float32"]
+        monkeypatch.setattr(sys, "argv", [*words, *cases, "--limit", limit])
+        module.main()
+        stored = json.loads((tmp_path / f"{script}.json").read_text("utf-8"))
+        assert len(stored["runs"]) == reached
+        assert len(stored["not_reached"]) == 2 - reached
+        assert all("provenance" in run and run["sets"] >= 1 for run in stored["runs"])
+    assert "copies" in capsys.readouterr().out
 
 
 def test_who_is_missing_on_a_gpu_is_left_out_with_a_reason():
@@ -427,6 +449,20 @@ def test_the_last_cache_is_read_from_the_system(monkeypatch, tmp_path):
     pool.last_cache.cache_clear()
     assert pool.last_cache() == 36608 * 1024
     pool.last_cache.cache_clear()
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    pool, asked = load("pool"), []
+
+    class Library:
+        def __init__(self, name):
+            self.mallopt = lambda option, value: asked.append(option) or 1
+
+    monkeypatch.setattr(pool.ctypes, "CDLL", Library)
+    assert pool.keep_freed_memory()
+    assert asked == [pool.MMAP_MAX, pool.TRIM_THRESHOLD]
+    monkeypatch.setattr(pool.ctypes, "CDLL", lambda name: object())
+    assert not pool.keep_freed_memory()
 
 
 def test_buffers_rotate_and_results_stay_until_their_next_turn():
