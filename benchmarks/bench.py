@@ -222,7 +222,8 @@ def show(run: dict) -> None:
     """Medians, with quartiles in parentheses."""
     unit = "transformers" if run["mode"] == "step" else "copies"
     beside = "multiplications"
-    print(f"\n{run['name']}, in {unit}; in place also in {beside} by one:")
+    in_place = any(beside in found for found in run["contenders"].values())
+    print(f"\n{run['name']}, in {unit}{'; in place also in multiplications by one' * in_place}:")
     for name, found in run["contenders"].items():
         shown = [spread(found[key]) for key in (unit, beside) if key in found]
         low, middle, high = (1e3 * time for time in found["milliseconds"])
