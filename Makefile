@@ -81,9 +81,9 @@ bench: environment ## time rope_lib and other libraries on a CPU, five minutes (
 	@$(PEERS) --no-deps "torchtune==0.6.1"
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py $(ARGS)
 
-bench-gpu: environment ## the same for the fused kernels on one GPU (ARGS=)
+bench-gpu: environment ## test and time the fused kernels on one GPU, ten minutes (ARGS=)
 	@$(PEERS) -r benchmarks/requirements.txt -c constraints.txt
-	@$(BIN)/python benchmarks/bench_gpu.py $(ARGS)
+	@PYTHON=$(BIN)/python sh benchmarks/gpu.sh $(ARGS)
 
 lint: environment ## check the style of code and notebooks
 	@$(BIN)/ruff check .

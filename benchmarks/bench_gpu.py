@@ -1,20 +1,24 @@
 """How fast RoPE is on one GPU: rope_lib's kernels beside other libraries, against a device copy.
 
 Everyone's result is compared with float64 before a clock runs. Then all take turns in rounds whose
-order moves on; times are divided within a round by a copy of queries and keys on the same GPU.
-Buffers rotate through a pool larger than the cache, so every number comes from memory. Forward and
-backward are timed apart, a decode step also inside a CUDA graph: that is the GPU's own time. What a
-call costs the host is timed by itself. Writes ``results/bench_gpu.json`` after each case.
+order is drawn anew; times are divided within a round by a copy of queries and keys on the same GPU,
+in place also by a multiplication by one. Long texts rotate through a pool larger than the cache, a
+single token stays in it, see ``pool.py``. Forward and backward are timed apart, a decode step also
+inside a CUDA graph: that is the GPU's own time. What a call costs the host is timed by itself. A
+``layer`` is what a layer with norms does to a token before attention. Medians stand with quartiles.
+Writes ``results/bench_gpu.json`` after each case.
 
-    make bench-gpu
+    make bench-gpu                                          with the tests and the sweep of tiles
     python benchmarks/bench_gpu.py --flash-attn rotary.py   with flash-attention's one file
 """
 
 import argparse
+import functools
 import logging
 import sys
 import time
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,35 +28,51 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "experiments"))  # scripts, not a package: hence the order below
 
-from bench import parse_case, versions  # noqa: E402
-from checking import admitted  # noqa: E402
+from bench import parse_case, spread, versions  # noqa: E402
+from checking import admitted, reason  # noqa: E402
 from common import command, provenance, write_json  # noqa: E402
 from contenders import (  # noqa: E402
     ADD,
+    EPS,
+    FORWARD,
     IN_PLACE,
+    LAYERS,
+    MULTIPLY,
     Case,
     Contender,
+    Pair,
     Turn,
     add_vector,
     complex_form,
     copy_over,
     from_package,
     load_file,
+    multiply,
+    onnx_operator,
     ours,
+    proposed,
     transformers,
 )
-from timing import quartiles, ratios  # noqa: E402
+from pool import Buffers, count, rotating  # noqa: E402
+from timing import orders, quartiles, ratios  # noqa: E402
 
 CASES = (
     "training:1,32,16384,128:bfloat16", "training:1,32,2048,128:bfloat16",
     "training:4,32/8,4096,128:bfloat16", "training:8,12,512,64:bfloat16",
-    "training:1,32,16384,128:float32", "decode:1,32/8,1,128:bfloat16",
-    "decode:8,32/8,1,128:bfloat16", "decode:64,32/8,1,128:bfloat16",
+    "training:1,32,16384,128:float32", "prefill:4,32/8,4096,128:bfloat16",
+    "decode:1,32/8,1,128:bfloat16", "decode:8,32/8,1,128:bfloat16", "decode:64,32/8,1,128:bfloat16",
+    "layer:1,32/8,1,128:bfloat16", "layer:64,32/8,1,128:bfloat16",
 )  # fmt: skip
-POOL = 2**28  # bytes, several times the cache of any GPU that is sold
+KINDS = {
+    "training": ("forward", "backward"), "prefill": ("forward",),
+    "decode": ("forward", "graph"), "layer": ("forward", "graph"),
+}  # fmt: skip
 ADD_COMPILED = "the addition, compiled"
-LAYERS = 32  # calls in one CUDA graph, as in a model's decode step
+SEPARATE = "norms, rotation and cache apart"
 CALLS = 40  # at most so many in a row: a GPU's queue holds about a thousand kernels
+
+
+gpu_case = functools.partial(parse_case, modes=tuple(KINDS))
 
 
 def compiled_addition(case: Case, device: torch.device) -> Turn:
@@ -97,9 +117,7 @@ def into_cache(case: Case, device: torch.device) -> Turn:
     from rope_lib.kernels import rotate_into_cache
 
     cos, sin = case.tables(device)
-    shape = (case.batch, case.kv_heads, case.tokens, case.head_dim)
-    k_cache, v_cache = (torch.zeros(shape, device=device, dtype=case.kind) for _ in range(2))
-    slots = torch.arange(case.tokens, device=device)
+    k_cache, v_cache, slots = cache_of(case, device)
 
     def both(q, k):
         how = {"pairing": "half"}
@@ -109,16 +127,100 @@ def into_cache(case: Case, device: torch.device) -> Turn:
     return both
 
 
+def flashinfer(case: Case, device: torch.device) -> Turn:
+    """Its tables are one, cosines beside sines for every position, and tokens one dimension."""
+    from flashinfer.rope import apply_rope_with_cos_sin_cache
+
+    whole = replace(case, first=0, tokens=case.first + case.tokens)
+    table = torch.cat(whole.tables(device), dim=-1)
+    positions = case.positions(device).repeat(case.batch).int()
+
+    def both(q, k):
+        flat = (x.flatten(2).flatten(0, 1) for x in (q, k))
+        turned = apply_rope_with_cos_sin_cache(positions, *flat, case.head_dim, table)
+        return tuple(new.view(old.shape) for new, old in zip(turned, (q, k), strict=True))
+
+    return both
+
+
+def transformers_kernel(case: Case, device: torch.device) -> Turn:
+    """What transformers puts in the place of its own function with ``kernels``, in inference."""
+    from kernels import get_kernel
+
+    try:
+        turn = get_kernel("kernels-community/rotary", version=2).apply_rotary_transformers
+    except Exception as error:  # no network, or no build for this PyTorch
+        raise ImportError(f"its kernel was not loaded ({type(error).__name__})") from error
+    cos, sin = (torch.cat((t, t), dim=-1)[None].to(case.kind) for t in case.tables(device))
+    return lambda q, k: turn(q, k, cos, sin)
+
+
+def helion(case: Case, device: torch.device) -> Turn:
+    from helion_form import turning
+
+    tables, pairs = case.tables(device), case.head_dim // 2
+    for_q, for_k = (turning(heads, case.tokens, pairs) for heads in (case.heads, case.kv_heads))
+    return lambda q, k: (for_q(q, *tables), for_k(k, *tables))
+
+
+def cache_of(case: Case, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Room for keys and values, and the row of each token."""
+    shape = (case.batch, case.kv_heads, case.tokens, case.head_dim)
+    places = (torch.zeros(shape, device=device, dtype=case.kind) for _ in range(2))
+    return *places, torch.arange(case.tokens, device=device)
+
+
+def layer_apart(case: Case, device: torch.device) -> Turn:
+    """Two norms, one launch that turns, and two writes."""
+    from rope_lib.kernels import rotate_qk
+
+    cos, sin = case.tables(device)
+    k_cache, v_cache, slots = cache_of(case, device)
+    norm = {"normalized_shape": (case.head_dim,), "weight": case.weight(device), "eps": EPS}
+
+    def layer(q, k):
+        normed = (torch.nn.functional.rms_norm(x, **norm) for x in (q, k))
+        new_q, new_k = rotate_qk(*normed, cos, sin, pairing="half")
+        return new_q, k_cache.index_copy_(2, slots, new_k), v_cache.index_copy_(2, slots, k)
+
+    return lambda q, k: layer(q, k)[:2]
+
+
+def layer_into_cache(case: Case, device: torch.device) -> Turn:
+    """Two norms, and one launch that turns and writes."""
+    turn = into_cache(case, device)
+    norm = {"normalized_shape": (case.head_dim,), "weight": case.weight(device), "eps": EPS}
+    return lambda q, k: turn(*(torch.nn.functional.rms_norm(x, **norm) for x in (q, k)))
+
+
+def layer_fused(case: Case, device: torch.device) -> Turn:
+    """Everything in one launch."""
+    from rope_lib import kernels
+
+    fused = getattr(kernels, "norm_rotate_into_cache", None)
+    if fused is None:
+        raise ImportError("rope_lib.kernels has no norm_rotate_into_cache")
+    tables, weight = case.tables(device), case.weight(device)
+    k_cache, v_cache, slots = cache_of(case, device)
+
+    def layer(q, k):
+        given = (q, k, k, weight, weight, *tables, k_cache, v_cache, slots)
+        return fused(*given, eps=EPS, pairing="half"), k_cache
+
+    return layer
+
+
 def contenders(flash: Path | None) -> dict[str, Contender]:
-    decode = ("decode",)
+    decode, layer = ("decode",), {"normed": True, "modes": ("layer",)}
     return {
-        IN_PLACE: Contender(copy_over, None, in_place=True),
+        IN_PLACE: Contender(copy_over, None, in_place=True, modes=tuple(KINDS)),
+        MULTIPLY: Contender(multiply, None, in_place=True, modes=FORWARD),
         ADD: Contender(add_vector, None),
         ADD_COMPILED: Contender(compiled_addition, None),
         "rope_lib, half": Contender(ours("half"), "half"),
         "rope_lib, interleaved": Contender(ours("interleaved"), "interleaved"),
         "rope_lib, half, in place": Contender(
-            ours("half", in_place=True), "half", in_place=True, modes=decode
+            ours("half", in_place=True), "half", in_place=True, modes=FORWARD
         ),
         "rope_lib, into a cache": Contender(into_cache, "half", modes=decode),
         "rope_lib's formula, compiled": Contender(ours("half", compiled=True), "half"),
@@ -127,6 +229,18 @@ def contenders(flash: Path | None) -> dict[str, Contender]:
         "transformers, compiled": Contender(
             transformers(compiled=True), "half", package="transformers"
         ),
+        "transformers, with its kernel": Contender(
+            transformers_kernel, "half", package="kernels", modes=FORWARD
+        ),
+        "PyTorch's proposal, compiled": Contender(proposed, "half", package="torch"),
+        "torch.onnx.ops": Contender(onnx_operator, "half", package="torch", modes=FORWARD),
+        "flashinfer": Contender(
+            flashinfer, "half", heads_last=True, package="flashinfer-python", modes=FORWARD
+        ),
+        "Helion, one tile": Contender(helion, "half", package="helion", modes=FORWARD),
+        SEPARATE: Contender(layer_apart, "half", **layer),
+        "norms, then into the cache": Contender(layer_into_cache, "half", **layer),
+        "all in one launch": Contender(layer_fused, "half", **layer),
         "Liger": Contender(
             liger, "half", transposed=True, package="liger-kernel"
         ),
@@ -183,41 +297,57 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
 
-def jobs_of(contender: Contender, turn: Turn, case: Case, device: torch.device) -> dict:
+def prepared(
+    known: dict[str, Contender], turns: dict[str, Turn], left_out: dict[str, str], case: Case,
+    device: torch.device, buffers: Buffers,
+) -> dict[str, dict]:  # fmt: skip
+    """The jobs of all; another library that does not fit into a graph is added to ``left_out``."""
+    ready = {}
+    for name, turn in turns.items():
+        try:
+            ready[name] = jobs_of(known[name], turn, case, device, buffers)
+        except Exception as error:
+            if known[name].package is None:
+                raise
+            left_out[name] = f"stopped with {type(error).__name__}: {reason(error)}"
+    return ready
+
+
+def jobs_of(
+    contender: Contender, turn: Turn, case: Case, device: torch.device, buffers: Buffers
+) -> dict:
     """Forward, backward and graph of one contender, each over a rotating pool of buffers."""
-    first = contender.given(case, device, seed=1)
-    size = sum(x.nbytes for x in first)
-    sets = [first] + [
-        [x.clone() for x in first] for _ in range(min(256, max(1, POOL // max(size, 1))))
-    ]
-    forward = _rotating(sets, torch.no_grad()(lambda pair: turn(*pair)))
-    if case.mode == "decode":
+    sets = buffers.of(contender)
+    forward = rotating(sets, torch.no_grad()(lambda pair: turn(*pair)), buffers.ring)
+    if "graph" in KINDS[case.mode]:
         return {"forward": forward, "graph": _graphed(forward, device)}
+    if "backward" not in KINDS[case.mode]:
+        return {"forward": forward}
     if contender.pairing is None:  # a copy is the floor of both; to add has nothing to do backward
         kinds = ("forward", "backward") if contender.in_place else ("forward",)
         return dict.fromkeys(kinds, forward)
-    graphs = []
-    for pair in sets:
-        leaves = [x.clone().requires_grad_() for x in pair]
-        # Who is given a view of its own order may write over it, and no one writes over a leaf.
-        given = [x * 1 for x in leaves] if contender.transposed else leaves
-        graphs.append((turn(*given), leaves, contender.given(case, device, seed=2)))
-
-    def back(graph):
-        results, leaves, upstream = graph
-        return torch.autograd.grad(results, leaves, upstream, retain_graph=True)
-
-    return {"forward": forward, "backward": _rotating(graphs, back)}
+    upstream = buffers.of(contender, seed=2)
+    graphs = [
+        (*recorded(contender, turn, pair), up) for pair, up in zip(sets, upstream, strict=True)
+    ]
+    return {"forward": forward, "backward": rotating(graphs, _back, buffers.ring)}
 
 
-def _rotating(sets: list, job):
-    state = {"next": 0}
+def recorded(contender: Contender, turn: Turn, pair: Pair) -> tuple[Pair, Pair]:
+    """Results, and that with respect to which they are differentiated: what ``turn`` was given.
 
-    def turn():
-        state["next"] = (state["next"] + 1) % len(sets)
-        return job(sets[state["next"]])
+    Who is given a view of its own order may write over it, and no one writes over a leaf. So it
+    gets copies of its own. Gradients end at the copies: what made them is no part of backward.
+    """
+    given = tuple(x.detach().requires_grad_() for x in pair)
+    if contender.transposed:
+        given = tuple(x.clone() for x in given)
+    return turn(*given), given
 
-    return turn
+
+def _back(graph: tuple[Pair, Pair, Pair]) -> Pair:
+    results, given, upstream = graph
+    return torch.autograd.grad(results, given, upstream, retain_graph=True)
 
 
 def _graphed(job, device: torch.device):
@@ -241,38 +371,54 @@ def measure(case: Case, device: torch.device, rounds: int, known: dict[str, Cont
         WrongError: rope_lib itself does not compute a rotation.
     """
     torch._dynamo.reset()
-    clock = Clock(device)
+    clock, buffers = Clock(device), Buffers(case, device)
+    # One token's results go where the allocator puts them; a graph has a place for each anyway.
+    buffers.ring.hold = "graph" not in KINDS[case.mode]
     turns, errors, left_out = admitted(known, case, device)
-    found = {name: {"error": error} for name, error in errors.items()}
-    ready = {name: jobs_of(known[name], turn, case, device) for name, turn in turns.items()}
-    bytes_moved = 2 * sum(x.nbytes for x in case.heads_of(device, seed=1, heads_last=False))
-    for kind in ("forward", "backward") if case.mode == "training" else ("forward", "graph"):
+    ready = prepared(known, turns, left_out, case, device, buffers)
+    found = {name: {"error": errors[name]} for name in ready}
+    for kind in KINDS[case.mode]:
         racing = {name: jobs[kind] for name, jobs in ready.items() if kind in jobs}
         times = _race(racing, rounds, clock)
         each = LAYERS if kind == "graph" else 1
         for name, seconds in times.items():
-            middle = sorted(seconds)[len(seconds) // 2] / each
-            found[name][kind] = {
-                "microseconds": quartiles([1e6 * second / each for second in seconds]),
-                "copies": ratios(seconds, times[IN_PLACE]),
-                "gigabytes_per_second": float(f"{bytes_moved / middle / 1e9:.4g}"),
-            }
+            seconds_each = [second / each for second in seconds]
+            found[name][kind] = figures(seconds_each, case)
+            for unit, yardstick in yardsticks(known[name], case).items():
+                found[name][kind][unit] = ratios(seconds, times[yardstick])
     for name, jobs in ready.items():
         host = [1e6 * clock.host(jobs["forward"], CALLS) for _ in range(max(3, rounds))]
         found[name]["host_microseconds"] = quartiles(host)
     return {"contenders": found, "left_out": left_out}
 
 
-def _race(jobs: dict, rounds: int, clock: Clock) -> dict[str, list[float]]:
-    names, times = list(jobs), {name: [] for name in jobs}
-    calls = {}
+def figures(seconds: list[float], case: Case) -> dict[str, list[float]]:
+    """What a call took, and how fast queries and keys were read and written in it."""
+    return {
+        "microseconds": quartiles([1e6 * second for second in seconds]),
+        "gigabytes_per_second": quartiles([2e-9 * case.nbytes / second for second in seconds]),
+    }
+
+
+def yardsticks(contender: Contender, case: Case) -> dict[str, str]:
+    """What a contender's time is divided by, and what the ratio is called."""
+    units = {"copies": IN_PLACE}
+    if contender.in_place and case.mode in FORWARD:
+        units["multiplications"] = MULTIPLY
+    if case.mode == "layer" and contender.normed:
+        units["separate"] = SEPARATE
+    return units
+
+
+def _race(jobs: dict, rounds: int, clock: Clock, seed: int = 0) -> dict[str, list[float]]:
+    """Seconds of each job in each round, in an order that is drawn anew: see :mod:`timing`."""
+    times, calls = {name: [] for name in jobs}, {}
     for name, job in jobs.items():
         job()
         clock.wait()
         calls[name] = max(3, min(CALLS, int(5e-3 / max(clock(job, 3), 1e-7))))
-    for turn in range(rounds):
-        for i in range(len(names)):
-            name = names[(turn + i) % len(names)]
+    for order in orders(list(jobs), rounds, seed):
+        for name in order:
             times[name].append(clock(jobs[name], calls[name]))
     return times
 
@@ -281,35 +427,60 @@ def main() -> None:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--cases", type=parse_case, nargs="+", default=[*map(parse_case, CASES)])
+    made.add_argument("--cases", type=gpu_case, nargs="+", default=[*map(gpu_case, CASES)])
     made.add_argument("--rounds", type=int, default=15)
     made.add_argument("--flash-attn", type=Path, help="flash_attn/ops/triton/rotary.py")
+    made.add_argument("--limit", type=float, default=220, help="seconds: no case begins later")
     made.add_argument("--results", type=Path, default=HERE / "results", help="folder to write to")
     args = made.parse_args()
+    device = quiet_gpu("bench_gpu.py")
+    began, runs, known = time.monotonic(), [], contenders(args.flash_attn)
+    args.results.mkdir(parents=True, exist_ok=True)
+    packages = {**versions(known), "triton": version("triton")}
+    result = {"command": command(sys.argv), "packages": packages, "not_reached": [], "runs": runs}
+    for case in tqdm(args.cases, unit="case"):
+        if time.monotonic() - began > args.limit:
+            result["not_reached"].append(case.name)
+        else:
+            measured = measure(case, device, args.rounds, known)
+            torch.cuda.empty_cache()
+            settings = {**vars(case), "rounds": args.rounds, "sets": count(case, device)}
+            runs.append({"name": case.name, **settings, **measured})
+            runs[-1]["provenance"] = provenance(device)
+        write_json(args.results / "bench_gpu.json", result)  # what is measured is kept
+    for run in runs:
+        show(run)
+    for name in result["not_reached"]:
+        print(f"\n{name}: not reached within {args.limit:.0f} s")
+
+
+def quiet_gpu(script: str) -> torch.device:
+    """The GPU, with nobody's remarks between the lines of the table.
+
+    What a contender computes is checked before it is timed.
+
+    Raises:
+        SystemExit: there is none.
+    """
     if not torch.cuda.is_available():
-        raise SystemExit("bench_gpu.py needs a GPU that PyTorch can use; make bench times a CPU")
-    # The contenders' and the compiler's remarks would stand between the lines of the table; what
-    # a contender computes is checked before it is timed.
+        raise SystemExit(f"{script} needs a GPU that PyTorch can use; make bench times a CPU")
     logging.getLogger("torch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch._dynamo.config.recompile_limit = 64
-    device, runs, known = torch.device("cuda"), [], contenders(args.flash_attn)
-    args.results.mkdir(parents=True, exist_ok=True)
-    packages = {**versions(known), "triton": version("triton")}
-    result = {"command": command(sys.argv), "packages": packages, "runs": runs}
-    for case in tqdm(args.cases, unit="case"):
-        measured = measure(case, device, args.rounds, known)
-        torch.cuda.empty_cache()
-        runs.append({"name": case.name, **vars(case), "rounds": args.rounds, **measured})
-        runs[-1]["provenance"] = provenance(device)
-        write_json(args.results / "bench_gpu.json", result)  # what is measured is kept
-    for run in runs:
-        print(f"\n{run['name']}")
-        for name, found in run["contenders"].items():
-            shown = {kind: found[kind]["copies"][1] for kind in ("forward", "backward", "graph")
-                     if kind in found}  # fmt: skip
-            copies = (f"{kind} {ratio:6.2f} copies" for kind, ratio in shown.items())
-            print(f"  {name:30}", *copies, f"host {found['host_microseconds'][1]:.0f} µs")
+    return torch.device("cuda")
+
+
+def show(run: dict) -> None:
+    """Medians, with quartiles in parentheses."""
+    print(f"\n{run['name']}")
+    for name, found in run["contenders"].items():
+        for kind in (kind for kind in KINDS[run["mode"]] if kind in found):
+            units = ("copies", "multiplications", "separate")
+            shown = (f"{spread(found[kind][unit])} {unit}" for unit in units if unit in found[kind])
+            print(f"  {name:34} {kind:9}", *shown)
+        print(f"  {name:34} host      {spread(found['host_microseconds'])} µs")
+    for name, why in run["left_out"].items():
+        print(f"  {name:34} left out: {why}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import re
 
 import torch
-from contenders import Case, Contender, Turn
+from contenders import EPS, Case, Contender, Turn
 from torch.profiler import ProfilerActivity, profile
 
 from rope_lib import inverse_frequencies, rotate, rotation_tables
@@ -23,6 +24,9 @@ def admitted(
 ) -> tuple[dict[str, Turn], dict[str, float | None], dict[str, str]]:
     """Who takes part in a case: their functions and errors by name, and why others are left out.
 
+    Another library may stop with any exception, from a device it does not know to a compiler that
+    it misses; that is a reason too.
+
     Raises:
         WrongError: rope_lib itself does not compute a rotation.
     """
@@ -35,12 +39,22 @@ def admitted(
             errors[name] = error_of(contender, turn, case, device)
             turns[name] = turn
         except ImportError as error:
-            left_out[name] = str(error)
+            left_out[name] = reason(error)
         except WrongError as error:
             if contender.package is None:
                 raise WrongError(f"{name}, {case.name}: {error}") from error
             left_out[name] = str(error)
+        except Exception as error:
+            if contender.package is None:
+                raise
+            left_out[name] = f"stopped with {type(error).__name__}: {reason(error)}"
     return turns, errors, left_out
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, without what may be a path of this machine."""
+    first = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return re.sub(r"\S*/\S*", "…", first)[:200]
 
 
 def error_of(contender: Contender, turn: Turn, case: Case, device: torch.device) -> float | None:
@@ -75,6 +89,9 @@ def _distance(result, x, contender: Contender, case: Case, *, inverse: bool = Fa
     cos, sin = rotation_tables(case.positions(x.device), ladder, torch.float64)
     wide = x.detach().double()
     wide = wide.transpose(1, 2) if contender.heads_last else wide
+    if contender.normed:
+        weight = case.weight(x.device).double()
+        wide = torch.nn.functional.rms_norm(wide, (case.head_dim,), weight, EPS)
     exact = rotate(wide, cos, sin, pairing=contender.pairing, inverse=inverse)
     result = result.detach().transpose(1, 2) if contender.heads_last else result.detach()
     if result.shape != exact.shape or result.dtype != case.kind:

@@ -2,11 +2,10 @@
 
 Turning means two tensors, queries and keys; adding means one, as wide as all heads together.
 
-Everything is timed in one process, one after the other, in an order that moves on by one place
-each round, so that a slow moment of the machine hits all alike. Whole training steps are timed
-three times: without positions, without positions again (a control: it ought to make no
-difference), and with RoPE. Ratios are formed within a round; what is stored is their median and
-quartiles.
+Everything is timed in one process, one after the other, in an order that is drawn anew each round,
+so that a slow moment of the machine hits all alike. Whole training steps are timed three times:
+without positions, without positions again (a control: it ought to make no difference), and with
+RoPE. Ratios are formed within a round; what is stored is their median and quartiles.
 """
 
 import argparse

@@ -1,11 +1,14 @@
-"""Timing side by side: jobs in one process, in rounds whose order moves on by one place.
+"""Timing side by side: jobs in one process, in rounds whose order is drawn anew each time.
 
-A slow moment of the machine then hits all alike, and ratios are formed within a round.
+A slow moment of the machine then hits all alike, and ratios are formed within a round. An order
+that only moved on would keep everybody's predecessor: whoever follows the one that leaves the
+caches full, or the memory allocator in a good state, would be measured with that help every time.
 """
 
+import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -13,23 +16,29 @@ Jobs = dict[str, Callable[[], object]]
 
 
 def race(
-    jobs: Jobs, rounds: int, device: torch.device, *, settle: bool = False
+    jobs: Jobs, rounds: int, device: torch.device, *, settle: bool = False, seed: int = 0
 ) -> dict[str, list[float]]:
     """Seconds of each job in each round, after one call to warm up.
 
     With ``settle``, short jobs are called once more before each clock: needed where jobs share
-    their data, since the one before in a round is always the same and may leave them in the cache.
+    their data, which whoever came before may or may not have left in the cache. A shuffled order
+    makes that noise instead of an error, and settling spares the noise.
     """
     torch.empty(8_000_000)  # made and freed: the C library keeps freed memory of up to this size
     times = {name: [] for name in jobs}
-    names = list(jobs)
     for job in jobs.values():
         job()
-    for turn in range(rounds):
-        for i in range(len(names)):
-            name = names[(turn + i) % len(names)]
+    for order in orders(list(jobs), rounds, seed):
+        for name in order:
             times[name].append(seconds(jobs[name], device, settle))
     return times
+
+
+def orders(names: list[str], rounds: int, seed: int) -> Iterator[list[str]]:
+    """One order for each round, the same for the same seed."""
+    draw = random.Random(seed)
+    for _ in range(rounds):
+        yield draw.sample(names, len(names))
 
 
 def seconds(job: Callable[[], object], device: torch.device, settle: bool) -> float:
