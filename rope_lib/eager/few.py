@@ -62,10 +62,10 @@ class Factors:
 
         Returns None for everything unusual, mistakes included: the long way says what is wrong.
         """
-        if pairing not in PAIRINGS or all(x is None for x in given):
+        if pairing not in PAIRINGS:
             return None
         turn = self._turn_halves if pairing == "half" else self._turn_adjacent
-        results = []
+        results, found = [], False
         for x in given:
             if x is not None:
                 if not self._fits(x, head_dim):
@@ -73,8 +73,9 @@ class Factors:
                 x = turn(x) if rotated is None else self._turn_part(x, turn, rotated)
                 if x is None:
                     return None
+                found = True
             results.append(x)
-        return tuple(results)
+        return tuple(results) if found else None
 
     def _fits(self, x: torch.Tensor, head_dim: int | None) -> bool:
         """Whether the tables turn ``x``, and no gradient is wanted."""
@@ -106,7 +107,7 @@ class Factors:
         doubled, signed = self.halves
         dtype = x.dtype
         wide = x if dtype is _WIDE else x.float()
-        turned = (wide * doubled).addcmul_(wide.roll(self.pairs, -1), signed)
+        turned = wide.roll(self.pairs, -1).mul_(signed).addcmul_(wide, doubled)
         turned = turned if dtype is _WIDE else _NARROW[dtype](turned)
         return turned if x.is_contiguous() else in_order_of(x, turned)
 

@@ -10,7 +10,7 @@ stay in a core's own cache.
 import torch
 
 from ..arithmetic import as_dtype, define, is_plain
-from .blocks import both_halves, fill
+from .blocks import both_halves, exchanged, fill
 
 FEW = 2**16  # numbers whose temporary copies stay in a core's own cache, without blocks
 
@@ -86,7 +86,7 @@ def _turn_few(
         return _times(x, torch.complex(cos, sin))
     wide = as_dtype(work, x)
     doubled, signed = both_halves(cos, sin)
-    return as_dtype(x.dtype, torch.addcmul(wide * doubled, wide.roll(cos.shape[-1], -1), signed))
+    return as_dtype(x.dtype, exchanged(wide).mul_(signed).addcmul_(wide, doubled))
 
 
 def _times(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
