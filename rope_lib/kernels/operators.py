@@ -199,18 +199,18 @@ def _is_traced(x: torch.Tensor) -> bool:
 
 
 def in_torch(q, k, cos, sin, positions, turn: Turn) -> Pair:
-    cos, sin = _rows_of(cos, sin, positions)
+    cos, sin = rows_of(cos, sin, positions)
     sin = -sin if turn.inverse else sin
     return tuple(turn_part(x, cos, sin, turn.pairing, turn.rotated) for x in (q, k))
 
 
 def _in_torch_(q, k, cos, sin, positions, turn: Turn) -> None:
-    cos, sin = _rows_of(cos, sin, positions)
+    cos, sin = rows_of(cos, sin, positions)
     for x in (q, k):
         turn_part_(x, cos, -sin if turn.inverse else sin, turn.pairing, turn.rotated)
 
 
-def _rows_of(cos, sin, positions) -> Pair:
+def rows_of(cos, sin, positions) -> Pair:
     return (cos, sin) if positions is None else (cos[positions], sin[positions])
 
 

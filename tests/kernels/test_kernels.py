@@ -132,7 +132,7 @@ def test_several_programs_share_out_tokens_heads_and_texts(monkeypatch, pairing)
     """As on a GPU: blocks of tokens with a ragged end, groups of heads, one table for each text."""
     from rope_lib.kernels import launch
 
-    monkeypatch.setattr(launch, "share", lambda seq, pairs: (4, 2, 1))
+    monkeypatch.setattr(launch, "share", lambda *sizes: (4, 2, 1))
     q, k = numbers(2, 3, 6, 8), numbers(2, 1, 6, 8)
     positions = torch.tensor([[0, 1, 2, 3, 4, 5], [7, 7, 0, 1, 99, 3]])
     cos, sin = tables(positions[:, None], 4)
