@@ -167,7 +167,7 @@ def _norm_heads(
             a, b = _turned(a, b, c, s)
         r = tl.rsqrt(_mean(a, b, rest, a, b, rest, heads, 2 * PAIRS + REST, ALL) + EPS)
         wa, wb, w_rest = _weights(
-            weight, w_head, head, heads,
+            weight, w_head, head, row,
             INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK, EACH, c.dtype,
         )  # fmt: skip
         a, b, rest = a * r * wa, b * r * wb, rest * r * w_rest
@@ -227,7 +227,7 @@ def _norm_back(
                 sum_b += ub * b
                 sum_rest += u_rest * rest
                 wa, wb, w_rest = _weights(
-                    weight, w_head, head, heads,
+                    weight, w_head, head, row,
                     INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK, EACH, WIDE,
                 )  # fmt: skip
                 ua, ub, u_rest = ua * wa, ub * wb, u_rest * w_rest
@@ -325,16 +325,17 @@ def _numbers(
 
 @triton.jit
 def _weights(
-    weight, w_head, head, heads,
+    weight, w_head, head, row,
     INTERLEAVED: tl.constexpr, PAIRS: tl.constexpr, BLOCK: tl.constexpr, START: tl.constexpr,
     REST: tl.constexpr, REST_START: tl.constexpr, REST_BLOCK: tl.constexpr, EACH: tl.constexpr,
     WIDE: tl.constexpr,
 ):  # fmt: skip
-    """As :func:`_numbers`: one row for all heads, one for each of a tile's (EACH), or ones."""
+    """As :func:`_numbers`: those of each head (EACH), or the same for every row; or ones."""
     if weight is not None:
-        lanes = head if EACH else tl.arange(0, 1)
+        # For every row of the tile, or they would lie in other registers than what they multiply.
+        lanes = head if EACH else tl.zeros((row.shape[0],), tl.int64)
         a, b, rest = _numbers(
-            weight + (lanes * w_head)[:, None], 1, (lanes < heads)[:, None],
+            weight + (lanes * w_head)[:, None], 1, row,
             INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK, WIDE,
         )  # fmt: skip
     else:

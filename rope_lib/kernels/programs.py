@@ -104,10 +104,7 @@ def tokens_at(block, seq, ROWS: tl.constexpr):
 @triton.jit
 def heads_at(first, i, ROWS: tl.constexpr, HEADS: tl.constexpr):
     """The heads of a tile: the i-th, for each of the tokens, or every one, for a single token."""
-    if ROWS > 1:
-        head = first + i
-    else:
-        head = first + tl.arange(0, HEADS)
+    head = first + i if ROWS > 1 else first + tl.arange(0, HEADS)
     return head.to(tl.int64)
 
 
