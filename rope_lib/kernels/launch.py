@@ -126,7 +126,7 @@ def share(seq: int, pairs: int, texts: int = 1, heads: int = 1) -> tuple[int, in
     anyhow. A program then takes all the heads of a token, and reads its tables once for them.
     """
     if interpreted():  # each program costs milliseconds: few, large ones
-        return power(min(seq, 4096)), 8, 4
+        return power(min(seq, 4096)), min(8, power(heads)), 4
     block = power(pairs)
     if seq == 1 and texts >= MANY:
         group = min(power(heads), max(1, TILE // block))
