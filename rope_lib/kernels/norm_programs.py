@@ -164,7 +164,7 @@ def _norm_heads(
             INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK, c.dtype,
         )  # fmt: skip
         if AFTER:
-            a, b = _turned(a, b, c, s)
+            a, b = a * c - b * s, a * s + b * c
         r = tl.rsqrt(_mean(a, b, rest, a, b, rest, heads, 2 * PAIRS + REST, ALL) + EPS)
         wa, wb, w_rest = _weights(
             weight, w_head, head, row,
@@ -172,7 +172,7 @@ def _norm_heads(
         )  # fmt: skip
         a, b, rest = a * r * wa, b * r * wb, rest * r * w_rest
         if not AFTER:
-            a, b = _turned(a, b, c, s)
+            a, b = a * c - b * s, a * s + b * c
         _store(
             out + batch * o_batch + (head * o_head + out_rows * o_row)[:, None], o_dim, row,
             a, b, rest, INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
@@ -216,9 +216,9 @@ def _norm_back(
                 INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK, WIDE,
             )  # fmt: skip
             if AFTER:
-                a, b = _turned(a, b, c, s)
+                a, b = a * c - b * s, a * s + b * c
             else:
-                ua, ub = _turned(ua, ub, c, -s)
+                ua, ub = ua * c + ub * s, ub * c - ua * s
             r = tl.rsqrt(_mean(a, b, rest, a, b, rest, heads, 2 * PAIRS + REST, ALL) + EPS)
             r = tl.where(row, r, 0.0)  # infinite where there is no token and EPS is 0
             a, b, rest = a * r, b * r, rest * r
@@ -234,7 +234,7 @@ def _norm_back(
             m = _mean(ua, ub, u_rest, a, b, rest, heads, 2 * PAIRS + REST, ALL)
             a, b, rest = r * (ua - a * m), r * (ub - b * m), r * (u_rest - rest * m)
             if AFTER:
-                a, b = _turned(a, b, c, -s)
+                a, b = a * c + b * s, b * c - a * s
             _store(
                 down + batch * d_batch + (head * d_head + rows * d_row)[:, None], d_dim, row,
                 a, b, rest, INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
@@ -279,11 +279,6 @@ def _clean_tables(
     )  # fmt: skip
     real = here[:, None] & (tl.arange(0, BLOCK) < PAIRS)[None, :]
     return tl.where(real, c, 0.0), tl.where(real, s, 0.0)
-
-
-@triton.jit
-def _turned(a, b, c, s):
-    return a * c - b * s, a * s + b * c
 
 
 @triton.jit
