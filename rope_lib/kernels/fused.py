@@ -1,12 +1,12 @@
 """Normalisation and rotation of queries and keys in one call, as models with a QK norm need both.
 
-Which model does what, in transformers:
+Which model does what, in transformers 5.23:
 
-- before the rotation, each head by itself: Qwen3, Gemma 3 (its factor is ``1 + weight``), OLMoE's
-  successors of other makers (GLM-4-MoE, EXAONE 4);
-- before the rotation, all heads together: OLMo 2 and 3, OLMoE, MiniMax-M2 (``over="all"``);
-- after the rotation, each head by itself: Hunyuan (``normalized="after"``), Llama 4 (without
-  weights).
+- before the rotation, each head by itself: Qwen3, Gemma 3 (multiplied by ``1 + weight``),
+  GLM-4-MoE, EXAONE 4;
+- before the rotation, all heads together (``over="all"``): OLMo 2 and 3, OLMoE, MiniMax-M2;
+- after the rotation, each head by itself (``normalized="after"``): Hunyuan; Llama 4 and nanochat,
+  without weights.
 
 Cohere's and Chameleon's norm also subtracts the mean, which nothing here does.
 """
@@ -72,7 +72,7 @@ def norm_rotate_qk(
             dimensions; a weight or ``eps`` that does not fit.
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
 
-    Source: RMS norm, arXiv 1910.07467, equation 4; on queries and keys, arXiv 2302.05442.
+    Source: RMS norm, arXiv 1910.07467, equation 4; normalised queries and keys, arXiv 2302.05442.
     """
     if q is None or k is None:
         settings = {"eps": eps, "pairing": pairing, "rotated": rotated, "inverse": inverse,
