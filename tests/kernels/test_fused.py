@@ -310,7 +310,7 @@ def test_no_epsilon_and_a_row_of_zeros_elsewhere():
 def cached(example, backend, slots=((6, 1, 2), (5, -1, 3)), paged=False):
     q, k = example.pair
     heads, width = k.shape[1], k.shape[-1]
-    v = numbers(2, heads, k.shape[2], 5, seed=7).to(example.dtype)
+    v = random_strides((2, heads, k.shape[2], 5), 7, example.dtype)
     if paged:  # pages of 4 rows, heads last but one: (pages, rows, heads, width)
         stores = [torch.zeros(3, 4, heads, n, dtype=v.dtype, device=DEVICE) for n in (width, 5)]
         caches = [c.flatten(0, 1).transpose(0, 1).unsqueeze(0) for c in stores]
