@@ -79,13 +79,18 @@ def keep_in_torch(k, v, k_cache, v_cache, slots) -> None:
         cache.transpose(1, 2)[pool, row] = new.transpose(1, 2)[text, token].to(cache.dtype)
 
 
-def require_cache(q, k, v, k_cache, v_cache, slots) -> None:
-    """Raise unless a cache has room for keys and values, and slots say where."""
+def require_cache(q, k, v, k_cache, v_cache, slots, also: tuple = ()) -> None:
+    """Raise unless a cache has room for keys and values, and slots say where.
+
+    ``also`` has dtypes that a cache may have and queries may not.
+    """
     require_tensor("slots", slots)
     if slots.dtype not in INDICES:
         raise TypeError(f"slots must hold int32 or int64 numbers, got {slots.dtype}")
     for name, x in (("q", q), ("k", k), ("v", v), ("k_cache", k_cache), ("v_cache", v_cache)):
-        require_float_tensor(name, x)
+        if not (isinstance(x, torch.Tensor) and x.dtype in also and x.layout is torch.strided
+                and name.endswith("_cache")):  # fmt: skip
+            require_float_tensor(name, x)
         require_same_device(name, x, "slots", slots)
         if x.ndim != 4:
             raise ValueError(f"{name} must have four dimensions, got shape {tuple(x.shape)}")

@@ -17,6 +17,7 @@ from ..arithmetic import is_plain
 from ..checks import (
     require_choice,
     require_float_tensor,
+    require_positive,
     require_real,
     require_same_device,
 )
@@ -24,7 +25,7 @@ from ..functional import for_heads, turn_part
 from . import norm_launch
 from .cache import keep_in_torch, require_cache
 from .launch import Turn
-from .norm_launch import Norm, wide_of
+from .norm_launch import EIGHT_BITS, Norm, limit_of, wide_of
 from .operators import Pair, checked, in_torch, registered, rows_of, way_of
 
 Weight = torch.Tensor | None
@@ -95,14 +96,17 @@ def norm_rotate_into_cache(
     cos: torch.Tensor, sin: torch.Tensor, k_cache: torch.Tensor, v_cache: torch.Tensor,
     slots: torch.Tensor, *, eps: float, pairing: str, rotated: str | None = None,
     positions: torch.Tensor | None = None, normalized: str = "before", over: str = "head",
-    backend: str | None = None,
+    k_scale: float = 1.0, v_scale: float = 1.0, backend: str | None = None,
 ) -> torch.Tensor:  # fmt: skip
     """Normalise and turn queries and keys, and put keys and values into a cache, in one launch.
 
     Args:
         q, k, q_weight, k_weight, cos, sin, eps, pairing, rotated, positions, normalized, over,
             backend: as in :func:`norm_rotate_qk`; ``q`` and ``k`` with four dimensions.
-        v, k_cache, v_cache, slots: as in :func:`rope_lib.kernels.rotate_into_cache`.
+        v, k_cache, v_cache, slots: as in :func:`rope_lib.kernels.rotate_into_cache`. Both caches
+            may also be float8_e4m3fn.
+        k_scale, v_scale: what is stored in 8 bits is divided by them, and cut at the largest
+            number there is, 448; wider caches take no scales.
 
     Returns:
         The queries, a new tensor. ``k_cache`` and ``v_cache`` are written to.
@@ -114,23 +118,27 @@ def norm_rotate_into_cache(
     norm = _checked_norm(eps, normalized, over)
     cos, sin = for_heads(cos, q), for_heads(sin, q)
     turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)
-    require_cache(q, k, v, k_cache, v_cache, slots)
+    require_cache(q, k, v, k_cache, v_cache, slots, (EIGHT_BITS,))
+    scales = _checked_scales(k_scale, v_scale, k_cache, v_cache)
     weights = (
         _checked_weight("q_weight", q_weight, "q", q, norm),
         _checked_weight("k_weight", k_weight, "k", k, norm),
     )
     _require_no_gradient(*weights)
     way = _way_of(backend, q, k, weights, cos, sin, positions, norm)
-    if way is _in_torch:
+    if way is _in_torch or not _is_known_to(q.device, k_cache):
         result, k = _in_torch(q, k, *weights, cos, sin, positions, turn, norm)
+        if (limit := limit_of(k_cache)) is not None:
+            pairs = zip((k, v), scales, strict=True)
+            k, v = ((x.float() / scale).clamp(-limit, limit) for x, scale in pairs)
         keep_in_torch(k, v, k_cache, v_cache, slots)
         return result
     given = (q, k, v, *weights)
     kept = (k_cache, v_cache, cos, sin, positions, slots)
     if way is _registered:
-        return _norm_rotate_into_cache(*given, *kept, *_words(turn, norm))
+        return _norm_rotate_into_cache(*given, *kept, *scales, *_words(turn, norm))
     result = torch.empty_like(q)
-    norm_launch.norm_turn_into_cache(*given, result, *kept, turn, norm)
+    norm_launch.norm_turn_into_cache(*given, result, *kept, *scales, turn, norm)
     torch.autograd.graph.increment_version((k_cache, v_cache))
     return result
 
@@ -275,13 +283,14 @@ def _norm_rotate_into_cache(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, q_weight: torch.Tensor | None,
     k_weight: torch.Tensor | None, k_cache: torch.Tensor, v_cache: torch.Tensor,
     cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor | None, slots: torch.Tensor,
-    pairing: str, rotated: str, inverse: bool, eps: float, after: bool, whole: bool,
+    k_scale: float, v_scale: float, pairing: str, rotated: str, inverse: bool, eps: float,
+    after: bool, whole: bool,
 ) -> torch.Tensor:  # fmt: skip
     """:func:`norm_rotate_into_cache` as one operator."""
     result = torch.empty_like(q)
     norm_launch.norm_turn_into_cache(
         q, k, v, q_weight, k_weight, result, k_cache, v_cache, cos, sin, positions, slots,
-        *_meant((pairing, rotated, inverse, eps, after, whole)),
+        k_scale, v_scale, *_meant((pairing, rotated, inverse, eps, after, whole)),
     )  # fmt: skip
     return result
 
@@ -317,6 +326,25 @@ def _checked_weight(name: str, weight: Weight, x_name: str, x: torch.Tensor, nor
             f"and over={'all' if norm.whole else 'head'!r}, got {tuple(weight.shape)}"
         )
     return weight.reshape(heads, width) if norm.whole else weight
+
+
+def _checked_scales(k_scale: float, v_scale: float, k_cache, v_cache) -> tuple[float, float]:
+    if k_cache.dtype != v_cache.dtype and EIGHT_BITS in (k_cache.dtype, v_cache.dtype):
+        raise ValueError(
+            "k_cache and v_cache must both be float8_e4m3fn, or neither, got "
+            f"{k_cache.dtype} and {v_cache.dtype}"
+        )
+    for name, scale in (("k_scale", k_scale), ("v_scale", v_scale)):
+        if require_positive(name, scale) != 1 and k_cache.dtype != EIGHT_BITS:
+            raise ValueError(f"{name} must be 1 for a cache of {k_cache.dtype}, got {scale}")
+    return float(k_scale), float(v_scale)
+
+
+def _is_known_to(device: torch.device, cache: torch.Tensor) -> bool:
+    """Whether a kernel can round to the dtype of a cache: GPUs before Ada have no such 8 bits."""
+    if limit_of(cache) is None or device.type != "cuda":
+        return True
+    return torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 def _require_no_gradient(*weights: Weight) -> None:

@@ -11,6 +11,8 @@ from .launch import Turn
 LARGEST = 2**15  # numbers of a tile of all heads: they stay in registers
 PROGRAMS = 1024  # of a backward pass, before one takes several blocks of tokens; not measured
 
+EIGHT_BITS = torch.float8_e4m3fn
+
 
 @dataclass(frozen=True)
 class Norm:
@@ -57,7 +59,7 @@ def norm_turn_qk(
 
 def norm_turn_into_cache(
     q, k, v, q_weight, k_weight, q_out, k_cache, v_cache, cos, sin, positions, slots,
-    turn: Turn, norm: Norm,
+    k_scale: float, v_scale: float, turn: Turn, norm: Norm,
 ) -> None:  # fmt: skip
     """One launch: ``q`` into ``q_out``, and ``k``, like it, and ``v`` into rows of a cache."""
     batch, heads, seq, _ = q.shape
@@ -73,11 +75,12 @@ def norm_turn_into_cache(
     with launch.on(q.device):
         _programs().norm_turn_into_cache[launch.grid(count)](
             q, k, v, *weights, q_out, k_cache, v_cache, *turns, where, slots,
-            seq, heads, k_heads, turns[0].shape[-2], k_cache.shape[-2],
+            seq, heads, k_heads, turns[0].shape[-2], k_cache.shape[-2], k_scale, v_scale,
             *(step for each_of in strides for step in each_of), *w_steps, *steps,
             *launch.steps_of(slots if slots.ndim == 2 else slots[None]),
             **constants(q, k, weights, cos, turn, norm, each), VALUES=values,
-            VALUE_BLOCK=launch.power(values), ROWS=rows, HEADS=group, num_warps=warps,
+            VALUE_BLOCK=launch.power(values), LIMIT=limit_of(k_cache) or 0.0, ROWS=rows,
+            HEADS=group, num_warps=warps,
         )  # fmt: skip
 
 
@@ -129,6 +132,11 @@ def share(q, k, cos, norm: Norm, each: bool) -> tuple[int, int, int]:
         return launch.share(seq, cos.shape[-1], batch, heads)
     group = launch.power(heads)
     return 1, group, min(16, max(1, group * launch.power(q.shape[-1]) // 512))
+
+
+def limit_of(cache: torch.Tensor) -> float | None:
+    """The largest number that a cache of 8 bits holds; None for wider ones."""
+    return torch.finfo(cache.dtype).max if cache.dtype == EIGHT_BITS else None
 
 
 def wide_of(*tensors: torch.Tensor | None) -> torch.dtype:

@@ -37,23 +37,23 @@ def norm_turn_qk(
     if group < q_groups:
         _norm_heads(
             q, q_weight, q_out, c, s, batch, group * HEADS, q_heads, rows, rows, here,
-            q_batch, q_head, q_row, q_dim, qw_head, qo_batch, qo_head, qo_row, qo_dim,
+            q_batch, q_head, q_row, q_dim, qw_head, qo_batch, qo_head, qo_row, qo_dim, 1.0,
             INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
-            EPS, AFTER, ALL, EACH, HEADS,
+            EPS, AFTER, ALL, EACH, 0.0, HEADS,
         )  # fmt: skip
     else:
         _norm_heads(
             k, k_weight, k_out, c, s, batch, (group - q_groups) * HEADS, k_heads, rows, rows, here,
-            k_batch, k_head, k_row, k_dim, kw_head, ko_batch, ko_head, ko_row, ko_dim,
+            k_batch, k_head, k_row, k_dim, kw_head, ko_batch, ko_head, ko_row, ko_dim, 1.0,
             INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
-            EPS, AFTER, ALL, EACH, HEADS,
+            EPS, AFTER, ALL, EACH, 0.0, HEADS,
         )  # fmt: skip
 
 
 @triton.jit
 def norm_turn_into_cache(
     q, k, v, q_weight, k_weight, q_out, k_cache, v_cache, cos, sin, positions, slots,
-    seq, q_heads, k_heads, table_rows, cache_rows,
+    seq, q_heads, k_heads, table_rows, cache_rows, k_scale, v_scale,
     q_batch, q_head, q_row, q_dim, k_batch, k_head, k_row, k_dim, v_batch, v_head, v_row, v_dim,
     qo_batch, qo_head, qo_row, qo_dim, kc_batch, kc_head, kc_row, kc_dim,
     vc_batch, vc_head, vc_row, vc_dim, qw_head, kw_head,
@@ -62,9 +62,13 @@ def norm_turn_into_cache(
     PAIRS: tl.constexpr, BLOCK: tl.constexpr, START: tl.constexpr,
     REST: tl.constexpr, REST_START: tl.constexpr, REST_BLOCK: tl.constexpr,
     EPS: tl.constexpr, AFTER: tl.constexpr, ALL: tl.constexpr, EACH: tl.constexpr,
-    VALUES: tl.constexpr, VALUE_BLOCK: tl.constexpr, ROWS: tl.constexpr, HEADS: tl.constexpr,
+    VALUES: tl.constexpr, VALUE_BLOCK: tl.constexpr, LIMIT: tl.constexpr,
+    ROWS: tl.constexpr, HEADS: tl.constexpr,
 ):  # fmt: skip
-    """The same, with keys and plain values written to the rows of a cache."""
+    """The same, with keys and plain values written to the rows of a cache.
+
+    A cache of 8 bits (LIMIT > 0) holds what is divided by a scale.
+    """
     q_groups = tl.cdiv(q_heads, HEADS)
     k_groups = tl.cdiv(k_heads, HEADS)
     groups = q_groups + 2 * k_groups
@@ -74,10 +78,10 @@ def norm_turn_into_cache(
     slot = tl.load(slots + batch * slot_batch + rows * slot_row, mask=here, other=-1).to(tl.int64)
     kept = here & (slot >= 0) & (slot < cache_rows)
     if group >= q_groups + k_groups:
-        copy_heads(
-            v, v_cache, batch, batch, (group - q_groups - k_groups) * HEADS, k_heads, rows, slot,
-            kept, v_batch, v_head, v_row, v_dim, vc_batch, vc_head, vc_row, vc_dim,
-            0, VALUES, VALUE_BLOCK, HEADS,
+        _copy_values(
+            v, v_cache, batch, (group - q_groups - k_groups) * HEADS, k_heads, rows, slot, kept,
+            v_batch, v_head, v_row, v_dim, vc_batch, vc_head, vc_row, vc_dim, v_scale,
+            VALUES, VALUE_BLOCK, LIMIT, HEADS,
         )  # fmt: skip
     else:
         c, s = _clean_tables(
@@ -87,16 +91,16 @@ def norm_turn_into_cache(
         if group < q_groups:
             _norm_heads(
                 q, q_weight, q_out, c, s, batch, group * HEADS, q_heads, rows, rows, here,
-                q_batch, q_head, q_row, q_dim, qw_head, qo_batch, qo_head, qo_row, qo_dim,
+                q_batch, q_head, q_row, q_dim, qw_head, qo_batch, qo_head, qo_row, qo_dim, 1.0,
                 INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
-                EPS, AFTER, ALL, EACH, HEADS,
+                EPS, AFTER, ALL, EACH, 0.0, HEADS,
             )  # fmt: skip
         else:
             _norm_heads(
                 k, k_weight, k_cache, c, s, batch, (group - q_groups) * HEADS, k_heads, rows, slot,
                 kept, k_batch, k_head, k_row, k_dim, kw_head, kc_batch, kc_head, kc_row, kc_dim,
-                INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
-                EPS, AFTER, ALL, EACH, HEADS,
+                k_scale, INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
+                EPS, AFTER, ALL, EACH, LIMIT, HEADS,
             )  # fmt: skip
 
 
@@ -150,11 +154,11 @@ def norm_turn_back(
 @triton.jit
 def _norm_heads(
     x, weight, out, c, s, batch, first, heads, rows, out_rows, here,
-    x_batch, x_head, x_row, x_dim, w_head, o_batch, o_head, o_row, o_dim,
+    x_batch, x_head, x_row, x_dim, w_head, o_batch, o_head, o_row, o_dim, scale,
     INTERLEAVED: tl.constexpr, PAIRS: tl.constexpr, BLOCK: tl.constexpr, START: tl.constexpr,
     REST: tl.constexpr, REST_START: tl.constexpr, REST_BLOCK: tl.constexpr,
     EPS: tl.constexpr, AFTER: tl.constexpr, ALL: tl.constexpr, EACH: tl.constexpr,
-    HEADS: tl.constexpr,
+    LIMIT: tl.constexpr, HEADS: tl.constexpr,
 ):  # fmt: skip
     for i in tl.static_range(HEADS if rows.shape[0] > 1 else 1):
         head = heads_at(first, i, rows.shape[0], HEADS)
@@ -173,10 +177,44 @@ def _norm_heads(
         a, b, rest = a * r * wa, b * r * wb, rest * r * w_rest
         if not AFTER:
             a, b = a * c - b * s, a * s + b * c
+        if LIMIT > 0:
+            a, b = _limited(a, scale, LIMIT), _limited(b, scale, LIMIT)
+            rest = _limited(rest, scale, LIMIT)
         _store(
             out + batch * o_batch + (head * o_head + out_rows * o_row)[:, None], o_dim, row,
             a, b, rest, INTERLEAVED, PAIRS, BLOCK, START, REST, REST_START, REST_BLOCK,
         )  # fmt: skip
+
+
+@triton.jit
+def _copy_values(
+    v, out, batch, first, heads, rows, out_rows, here,
+    v_batch, v_head, v_row, v_dim, o_batch, o_head, o_row, o_dim, scale,
+    WIDTH: tl.constexpr, BLOCK: tl.constexpr, LIMIT: tl.constexpr, HEADS: tl.constexpr,
+):  # fmt: skip
+    if LIMIT > 0:
+        columns = tl.arange(0, BLOCK)
+        for i in tl.static_range(HEADS if rows.shape[0] > 1 else 1):
+            head = heads_at(first, i, rows.shape[0], HEADS)
+            row = (here & (rows * 0 + head < heads))[:, None]
+            source = v + batch * v_batch + (head * v_head + rows * v_row)[:, None]
+            target = out + batch * o_batch + (head * o_head + out_rows * o_row)[:, None]
+            mask = row & (columns < WIDTH)[None, :]
+            number = tl.load(source + columns[None, :] * v_dim, mask=mask, other=0.0)
+            number = _limited(number.to(tl.float32), scale, LIMIT).to(out.dtype.element_ty)
+            tl.store(target + columns[None, :] * o_dim, number, mask=mask)
+    else:
+        copy_heads(
+            v, out, batch, batch, first, heads, rows, out_rows, here,
+            v_batch, v_head, v_row, v_dim, o_batch, o_head, o_row, o_dim,
+            0, WIDTH, BLOCK, HEADS,
+        )  # fmt: skip
+
+
+@triton.jit
+def _limited(number, scale, LIMIT: tl.constexpr):
+    """What 8 bits can hold; NaN stays."""
+    return tl.clamp(number / scale, -LIMIT, LIMIT, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
