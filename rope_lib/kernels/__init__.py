@@ -11,11 +11,21 @@ is not that of the input (DeepSeek's), which costs a copy wherever it is done; b
 
 The modules: ``programs``, the kernels; ``launch``, strides and shares of the work; ``operators``,
 checks, gradients and what a compiler sees; ``cache``, the same for keys and values that are kept;
-``onnx``, what an exported graph has instead.
+``fused``, with the normalisation that many models have next to the rotation, by
+``norm_programs`` and ``norm_launch``; ``onnx``, what an exported graph has instead.
 """
 
 from .cache import rotate_into_cache
+from .fused import norm_rotate_into_cache, norm_rotate_qk
 from .launch import fault
 from .operators import BACKENDS, rotate_qk, rotate_qk_
 
-__all__ = ["BACKENDS", "fault", "rotate_into_cache", "rotate_qk", "rotate_qk_"]
+__all__ = [
+    "BACKENDS",
+    "fault",
+    "norm_rotate_into_cache",
+    "norm_rotate_qk",
+    "rotate_into_cache",
+    "rotate_qk",
+    "rotate_qk_",
+]

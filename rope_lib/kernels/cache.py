@@ -36,10 +36,12 @@ def rotate_into_cache(
     """
     cos, sin = for_heads(cos, q), for_heads(sin, q)
     turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)
-    _require_cache(q, k, v, k_cache, v_cache, slots)
+    require_cache(q, k, v, k_cache, v_cache, slots)
     way = way_of(backend, q, k, cos, sin, positions)
     if way is in_torch:
-        return _storein_torch(q, k, v, cos, sin, k_cache, v_cache, slots, positions, turn)
+        result, k = in_torch(q, k, cos, sin, positions, turn)
+        keep_in_torch(k, v, k_cache, v_cache, slots)
+        return result
     arguments = (q, k, v, cos, sin, k_cache, v_cache, slots, positions)
     if way is registered:
         return _rotate_into_cache(*arguments, turn.pairing, turn.rotated)
@@ -67,25 +69,28 @@ def _(q, k, v, cos, sin, k_cache, v_cache, slots, positions, pairing, rotated):
     return torch.empty_like(q)
 
 
-def _storein_torch(
-    q, k, v, cos, sin, k_cache, v_cache, slots, positions, turn: Turn
-) -> torch.Tensor:
-    result, k = in_torch(q, k, cos, sin, positions, turn)
+def keep_in_torch(k, v, k_cache, v_cache, slots) -> None:
+    """Write turned keys and values to their slots of a cache that fits them."""
     rows = slots.expand(k.shape[0], k.shape[2])
     text, token = (rows >= 0).nonzero(as_tuple=True)
     row = rows[text, token].long()
     for cache, new in ((k_cache, k), (v_cache, v)):
         pool = text if cache.shape[0] == k.shape[0] else torch.zeros_like(text)
         cache.transpose(1, 2)[pool, row] = new.transpose(1, 2)[text, token].to(cache.dtype)
-    return result
 
 
-def _require_cache(q, k, v, k_cache, v_cache, slots) -> None:
+def require_cache(q, k, v, k_cache, v_cache, slots, also: tuple = ()) -> None:
+    """Raise unless a cache has room for keys and values, and slots say where.
+
+    ``also`` has dtypes that a cache may have and queries may not.
+    """
     require_tensor("slots", slots)
     if slots.dtype not in INDICES:
         raise TypeError(f"slots must hold int32 or int64 numbers, got {slots.dtype}")
     for name, x in (("q", q), ("k", k), ("v", v), ("k_cache", k_cache), ("v_cache", v_cache)):
-        require_float_tensor(name, x)
+        if not (isinstance(x, torch.Tensor) and x.dtype in also and x.layout is torch.strided
+                and name.endswith("_cache")):  # fmt: skip
+            require_float_tensor(name, x)
         require_same_device(name, x, "slots", slots)
         if x.ndim != 4:
             raise ValueError(f"{name} must have four dimensions, got shape {tuple(x.shape)}")

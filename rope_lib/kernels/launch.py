@@ -13,6 +13,8 @@ import torch
 from ..checks import FLOATS
 
 GRID = 2**31 - 1  # programs that one launch can have
+MANY = 64  # texts: with q and k, a program for nearly every multiprocessor of a large GPU (132)
+TILE = 2048  # pairs of all the heads of a token that one program turns
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,16 @@ def turn_qk(
     four = [x if x.ndim == 4 else x[(None,) * (4 - x.ndim)] for x in (q, k, q_out, k_out)]
     batch, heads, seq, _ = four[0].shape
     k_heads = four[1].shape[1]
-    rows, group, warps = share(seq, cos.shape[-1])
-    programs = batch * -(-seq // rows) * (-(-heads // group) + -(-k_heads // group))
-    if programs == 0:
+    rows, group, warps = share(seq, cos.shape[-1], batch, max(heads, k_heads))
+    count = batch * -(-seq // rows) * (-(-heads // group) + -(-k_heads // group))
+    if count == 0:
         return
-    tables, where, steps = _tables(cos, sin, positions)
-    with _on(q.device):
-        _programs().turn_qk[_grid(programs)](
-            *four, *tables, where, seq, heads, k_heads, tables[0].shape[-2],
-            *(step for x in four for step in x.stride()), *steps,
-            **_constants(q, q_out is q, cos, turn), ROWS=rows, HEADS=group, num_warps=warps,
+    turns, where, table_steps = tables_for(cos, sin, positions)
+    with on(q.device):
+        _programs().turn_qk[grid(count)](
+            *four, *turns, where, seq, heads, k_heads, turns[0].shape[-2],
+            *(step for x in four for step in x.stride()), *table_steps,
+            **constants(q, q_out is q, cos, turn), ROWS=rows, HEADS=group, num_warps=warps,
         )  # fmt: skip
 
 
@@ -95,37 +97,41 @@ def turn_into_cache(
     """One launch: ``q`` turned into ``q_out``; ``k``, turned, and ``v`` into rows of a cache."""
     batch, heads, seq, _ = q.shape
     k_heads, values = v.shape[1], v.shape[-1]
-    rows, group, warps = share(seq, cos.shape[-1])
-    programs = batch * -(-seq // rows) * (-(-heads // group) + 2 * -(-k_heads // group))
-    if programs == 0:
+    rows, group, warps = share(seq, cos.shape[-1], batch, max(heads, k_heads))
+    count = batch * -(-seq // rows) * (-(-heads // group) + 2 * -(-k_heads // group))
+    if count == 0:
         return
-    tables, where, steps = _tables(cos, sin, positions)
+    turns, where, table_steps = tables_for(cos, sin, positions)
     strides = [x.stride() for x in (q, k, v, q_out)]
-    # All texts may share one pool of rows.
-    strides += [(step if c.shape[0] == batch else 0, *o) for c in (k_cache, v_cache)
-                for step, *o in [c.stride()]]  # fmt: skip
-    with _on(q.device):
-        _programs().turn_into_cache[_grid(programs)](
-            q, k, v, q_out, k_cache, v_cache, *tables, where, slots,
-            seq, heads, k_heads, tables[0].shape[-2], k_cache.shape[-2],
-            *(step for each in strides for step in each), *steps,
-            *_steps(slots if slots.ndim == 2 else slots[None]),
-            **_constants(q, False, cos, turn), VALUES=values, VALUE_BLOCK=_power(values),
+    strides += [cache_steps(cache, batch) for cache in (k_cache, v_cache)]
+    with on(q.device):
+        _programs().turn_into_cache[grid(count)](
+            q, k, v, q_out, k_cache, v_cache, *turns, where, slots,
+            seq, heads, k_heads, turns[0].shape[-2], k_cache.shape[-2],
+            *(step for each in strides for step in each), *table_steps,
+            *steps_of(slots if slots.ndim == 2 else slots[None]),
+            **constants(q, False, cos, turn), VALUES=values, VALUE_BLOCK=power(values),
             ROWS=rows, HEADS=group, num_warps=warps,
         )  # fmt: skip
 
 
-def share(seq: int, pairs: int) -> tuple[int, int, int]:
+def share(seq: int, pairs: int, texts: int = 1, heads: int = 1) -> tuple[int, int, int]:
     """Tokens and heads of one program, and its warps.
 
     Four pairs of a head for each thread, and tables that serve two heads. A single token has
     little to load: many small programs end sooner than a few large ones. Measured on an H100 for
     widths of 64 and 128; larger tiles lose up to 7 per cent, more heads a program gain nothing.
+
+    Not measured: single tokens of so many texts that there is work for every multiprocessor
+    anyhow. A program then takes all the heads of a token, and reads its tables once for them.
     """
     if interpreted():  # each program costs milliseconds: few, large ones
-        return _power(min(seq, 4096)), 8, 4
-    block = _power(pairs)
-    rows = min(_power(seq), max(1, 512 // block))
+        return power(min(seq, 4096)), min(8, power(heads)), 4
+    block = power(pairs)
+    if seq == 1 and texts >= MANY:
+        group = min(power(heads), max(1, TILE // block))
+        return 1, group, min(8, max(1, group * block // 256))
+    rows = min(power(seq), max(1, 512 // block))
     return rows, (2 if rows > 1 else 1), min(4, max(1, rows * block // 128))
 
 
@@ -148,7 +154,7 @@ def _fault() -> str | None:
     return None
 
 
-def _constants(q: torch.Tensor, in_place: bool, cos: torch.Tensor, turn: Turn) -> dict:
+def constants(q: torch.Tensor, in_place: bool, cos: torch.Tensor, turn: Turn) -> dict:
     import triton.language as tl
 
     pairs, width = cos.shape[-1], q.shape[-1]
@@ -157,20 +163,20 @@ def _constants(q: torch.Tensor, in_place: bool, cos: torch.Tensor, turn: Turn) -
     wide = tl.float64 if torch.float64 in (q.dtype, cos.dtype) else tl.float32
     return {
         "INTERLEAVED": turn.pairing == "interleaved", "INVERSE": turn.inverse, "WIDE": wide,
-        "PAIRS": pairs, "BLOCK": _power(pairs), "START": 0 if first else rest,
+        "PAIRS": pairs, "BLOCK": power(pairs), "START": 0 if first else rest,
         "REST": 0 if in_place else rest, "REST_START": 2 * pairs if first else 0,
-        "REST_BLOCK": _power(rest),
+        "REST_BLOCK": power(rest),
     }  # fmt: skip
 
 
-def _tables(cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor | None):
+def tables_for(cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor | None):
     """Tables with adjacent pairs, positions, and the four strides of both."""
     if cos.stride(-1) != 1 or sin.stride() != cos.stride():
         cos, sin = cos.contiguous(), sin.contiguous()
     if positions is not None:
         where = _per_text(positions)
-        return (cos, sin), where, (0, cos.stride(0), *_steps(where))
-    return (cos, sin), None, (*_steps(_per_text(cos[..., 0])), 0, 0)
+        return (cos, sin), where, (0, cos.stride(0), *steps_of(where))
+    return (cos, sin), None, (*steps_of(_per_text(cos[..., 0])), 0, 0)
 
 
 def _per_text(rows: torch.Tensor) -> torch.Tensor | None:
@@ -184,24 +190,30 @@ def _per_text(rows: torch.Tensor) -> torch.Tensor | None:
     return full[:, 0] if full.shape[1] == 1 else None
 
 
-def _steps(rows: torch.Tensor) -> tuple[int, ...]:
+def steps_of(rows: torch.Tensor) -> tuple[int, ...]:
     """Strides of ``(batch, seq)``, 0 where one stands for all."""
     return tuple(
         0 if size == 1 else step for size, step in zip(rows.shape, rows.stride(), strict=True)
     )
 
 
-def _power(size: int) -> int:
+def cache_steps(cache: torch.Tensor, batch: int) -> tuple[int, ...]:
+    """Strides of a cache; all texts may share one pool of rows."""
+    first, *others = cache.stride()
+    return (first if cache.shape[0] == batch else 0, *others)
+
+
+def power(size: int) -> int:
     """The smallest power of two that is not below ``size``, as Triton's blocks must be."""
     return 1 << max(0, size - 1).bit_length()
 
 
-def _grid(programs: int) -> tuple[int]:
-    if programs > GRID:
-        raise ValueError(f"q and k need {programs} programs, and a launch has {GRID} at most")
-    return (programs,)
+def grid(count: int) -> tuple[int]:
+    if count > GRID:
+        raise ValueError(f"q and k need {count} programs, and a launch has {GRID} at most")
+    return (count,)
 
 
-def _on(device: torch.device):
+def on(device: torch.device):
     """Triton launches on the current device."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -205,7 +205,7 @@ def _is_traced(x: torch.Tensor) -> bool:
 
 
 def in_torch(q, k, cos, sin, positions, turn: Turn) -> Pair:
-    cos, sin = _rows_of(cos, sin, positions)
+    cos, sin = rows_of(cos, sin, positions)
     sin = -sin if turn.inverse else sin
     return tuple(turn_part(x, cos, sin, turn.pairing, turn.rotated) for x in (q, k))
 
@@ -215,7 +215,7 @@ def in_compiler(q, k, cos, sin, positions, turn: Turn) -> Pair:
 
 
 def _in_torch_(q, k, cos, sin, positions, turn: Turn) -> None:
-    cos, sin = _rows_of(cos, sin, positions)
+    cos, sin = rows_of(cos, sin, positions)
     for x in (q, k):
         turn_part_(x, cos, -sin if turn.inverse else sin, turn.pairing, turn.rotated)
 
@@ -229,7 +229,7 @@ def _in_compiler_(q, k, cos, sin, positions, turn: Turn) -> None:
     compiled.run(_in_torch_, turn, q, k, cos, sin, positions)
 
 
-def _rows_of(cos, sin, positions) -> Pair:
+def rows_of(cos, sin, positions) -> Pair:
     return (cos, sin) if positions is None else (cos[positions], sin[positions])
 
 

@@ -1,7 +1,8 @@
 """The kernels themselves, in Triton. Imported only where one is about to run.
 
 One program turns ROWS tokens of HEADS heads. It reads its rows of the tables once and uses them for
-every one of its heads. Offsets are 64-bit: a batch of long texts has more than 2**31 numbers.
+every one of its heads: one after the other, or all at once where it has a single token. Offsets are
+64-bit: a batch of long texts has more than 2**31 numbers.
 """
 
 import triton
@@ -25,8 +26,8 @@ def turn_qk(
     groups = q_groups + tl.cdiv(k_heads, HEADS)
     program = tl.program_id(0)
     group = program % groups
-    batch, rows, here = _place(program // groups, seq, ROWS)
-    c, s = _tables(
+    batch, rows, here = tokens_at(program // groups, seq, ROWS)
+    c, s = tables_at(
         cos, sin, positions, batch, rows, here, table_rows,
         table_batch, table_row, position_batch, position_row, INVERSE, WIDE, PAIRS, BLOCK,
     )  # fmt: skip
@@ -63,17 +64,17 @@ def turn_into_cache(
     groups = q_groups + 2 * k_groups
     program = tl.program_id(0)
     group = program % groups
-    batch, rows, here = _place(program // groups, seq, ROWS)
+    batch, rows, here = tokens_at(program // groups, seq, ROWS)
     slot = tl.load(slots + batch * slot_batch + rows * slot_row, mask=here, other=-1).to(tl.int64)
     kept = here & (slot >= 0) & (slot < cache_rows)
     if group >= q_groups + k_groups:
-        _copy_heads(
+        copy_heads(
             v, v_cache, batch, batch, (group - q_groups - k_groups) * HEADS, k_heads, rows, slot,
             kept, v_batch, v_head, v_row, v_dim, vc_batch, vc_head, vc_row, vc_dim,
             0, VALUES, VALUE_BLOCK, HEADS,
         )  # fmt: skip
     else:
-        c, s = _tables(
+        c, s = tables_at(
             cos, sin, positions, batch, rows, here, table_rows,
             table_batch, table_row, position_batch, position_row, INVERSE, WIDE, PAIRS, BLOCK,
         )  # fmt: skip
@@ -92,7 +93,7 @@ def turn_into_cache(
 
 
 @triton.jit
-def _place(block, seq, ROWS: tl.constexpr):
+def tokens_at(block, seq, ROWS: tl.constexpr):
     """Which text and which of its tokens a program works on, and which of these exist."""
     blocks = tl.cdiv(seq, ROWS)
     batch = (block // blocks).to(tl.int64)
@@ -101,7 +102,14 @@ def _place(block, seq, ROWS: tl.constexpr):
 
 
 @triton.jit
-def _tables(
+def heads_at(first, i, ROWS: tl.constexpr, HEADS: tl.constexpr):
+    """The heads of a tile: the i-th, for each of the tokens, or every one, for a single token."""
+    head = first + i if ROWS > 1 else first + tl.arange(0, HEADS)
+    return head.to(tl.int64)
+
+
+@triton.jit
+def tables_at(
     cos, sin, positions, batch, rows, here, table_rows,
     table_batch, table_row, position_batch, position_row,
     INVERSE: tl.constexpr, WIDE: tl.constexpr, PAIRS: tl.constexpr, BLOCK: tl.constexpr,
@@ -130,17 +138,18 @@ def _turn_heads(
 ):  # fmt: skip
     pairs = tl.arange(0, BLOCK)
     both = tl.arange(0, 2 * BLOCK)
-    for i in tl.static_range(HEADS):
-        head = (first + i).to(tl.int64)
-        source = x + batch * x_batch + head * x_head + rows[:, None] * x_row
-        target = out + out_batch * o_batch + head * o_head + out_rows[:, None] * o_row
+    for i in tl.static_range(HEADS if rows.shape[0] > 1 else 1):
+        head = heads_at(first, i, rows.shape[0], HEADS)
+        source = x + batch * x_batch + (head * x_head + rows * x_row)[:, None]
+        target = out + out_batch * o_batch + (head * o_head + out_rows * o_row)[:, None]
         row = (here & (rows * 0 + head < heads))[:, None]  # as a row: some interpreters need it
         if INTERLEAVED:
             mask = row & (both < 2 * PAIRS)[None, :]
             number = tl.load(source + (START + both)[None, :] * x_dim, mask=mask, other=0.0)
-            wide = tl.reshape(number.to(c.dtype), (c.shape[0], BLOCK, 2))
+            wide = tl.reshape(number.to(c.dtype), (number.shape[0], BLOCK, 2))
             a, b = tl.split(wide)
-            turned = tl.reshape(tl.join(a * c - b * s, a * s + b * c), (c.shape[0], 2 * BLOCK))
+            turned = tl.join(a * c - b * s, a * s + b * c)
+            turned = tl.reshape(turned, (number.shape[0], 2 * BLOCK))
             place = target + (START + both)[None, :] * o_dim
             tl.store(place, turned.to(out.dtype.element_ty), mask=mask)
         else:
@@ -152,7 +161,7 @@ def _turn_heads(
             tl.store(target + one * o_dim, (a * c - b * s).to(out.dtype.element_ty), mask=mask)
             tl.store(target + two * o_dim, (a * s + b * c).to(out.dtype.element_ty), mask=mask)
     if REST > 0:
-        _copy_heads(
+        copy_heads(
             x, out, batch, out_batch, first, heads, rows, out_rows, here,
             x_batch, x_head, x_row, x_dim, o_batch, o_head, o_row, o_dim,
             REST_START, REST, REST_BLOCK, HEADS,
@@ -160,16 +169,16 @@ def _turn_heads(
 
 
 @triton.jit
-def _copy_heads(
+def copy_heads(
     x, out, batch, out_batch, first, heads, rows, out_rows, here,
     x_batch, x_head, x_row, x_dim, o_batch, o_head, o_row, o_dim,
     START: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, HEADS: tl.constexpr,
 ):  # fmt: skip
     columns = tl.arange(0, BLOCK)
-    for i in tl.static_range(HEADS):
-        head = (first + i).to(tl.int64)
-        source = x + batch * x_batch + head * x_head + rows[:, None] * x_row
-        target = out + out_batch * o_batch + head * o_head + out_rows[:, None] * o_row
+    for i in tl.static_range(HEADS if rows.shape[0] > 1 else 1):
+        head = heads_at(first, i, rows.shape[0], HEADS)
+        source = x + batch * x_batch + (head * x_head + rows * x_row)[:, None]
+        target = out + out_batch * o_batch + (head * o_head + out_rows * o_row)[:, None]
         row = (here & (rows * 0 + head < heads))[:, None]
         mask = row & (columns < WIDTH)[None, :]
         number = tl.load(source + (START + columns)[None, :] * x_dim, mask=mask, other=0.0)

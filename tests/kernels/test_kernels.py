@@ -13,37 +13,25 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from rope_lib import inverse_frequencies, rotate, rotation_tables
+from kernel_inputs import (
+    DEVICE,
+    PAIRINGS,
+    assert_rounded_once,
+    count_launches,
+    needs_kernels,
+    numbers,
+    random_strides,
+    tables,
+)
+from rope_lib import rotate
 from rope_lib.course import reference
 from rope_lib.kernels import fault, rotate_into_cache, rotate_qk, rotate_qk_
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PAIRINGS = ["interleaved", "half"]
-# The relative error of one rounding. The interpreter cuts bfloat16 off instead of rounding it.
-UNIT = {
-    torch.float64: 2.0**-52,
-    torch.float32: 2.0**-22,
-    torch.float16: 2.0**-11,
-    torch.bfloat16: 2.0**-8 if DEVICE.type == "cuda" else 2.0**-7,
-}
-
-needs_kernels = pytest.mark.skipif(fault(DEVICE) is not None, reason=str(fault(DEVICE)))
 
 
 def test_kernels_run_where_requirements_txt_installs_triton():
     """Elsewhere the tests of kernels are skipped; here that would hide that none was run."""
     if sys.platform == "linux" and platform.machine() == "x86_64":
         assert fault(DEVICE) is None
-
-
-def numbers(*shape, dtype=torch.float32, seed=0):
-    made = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    return made.to(DEVICE, dtype)
-
-
-def tables(positions, pairs, dtype=torch.float32):
-    cos, sin = rotation_tables(positions, inverse_frequencies(2 * pairs), dtype)
-    return cos.to(DEVICE), sin.to(DEVICE)
 
 
 def specified(x, positions, pairs, pairing, rotated="first", inverse=False):
@@ -58,24 +46,6 @@ def specified(x, positions, pairs, pairing, rotated="first", inverse=False):
             )
             part.copy_(torch.from_numpy(turned))
     return result
-
-
-def assert_rounded_once(result, exact, dtype):
-    """Within a rounding of the exact result, whose terms are no longer than its pairs."""
-    torch.testing.assert_close(
-        result.double().cpu(), exact, rtol=UNIT[dtype], atol=8 * 2.0**-24 * exact.abs().max()
-    )
-
-
-def random_strides(shape, seed, dtype=torch.float32):
-    """A view with gaps and another order of dimensions, chosen by the seed."""
-    draw = torch.Generator().manual_seed(seed)
-    order = torch.randperm(4, generator=draw).tolist()
-    steps = (1 + torch.randint(0, 3, (4,), generator=draw)).tolist()
-    stored = [shape[dim] * steps[dim] for dim in order]
-    view = numbers(*stored, dtype=dtype, seed=seed)
-    view = view[tuple(slice(None, None, steps[dim]) for dim in order)]
-    return view.permute([order.index(dim) for dim in range(4)])
 
 
 CASES = {
@@ -132,13 +102,99 @@ def test_several_programs_share_out_tokens_heads_and_texts(monkeypatch, pairing)
     """As on a GPU: blocks of tokens with a ragged end, groups of heads, one table for each text."""
     from rope_lib.kernels import launch
 
-    monkeypatch.setattr(launch, "share", lambda seq, pairs: (4, 2, 1))
+    monkeypatch.setattr(launch, "share", lambda *sizes: (4, 2, 1))
     q, k = numbers(2, 3, 6, 8), numbers(2, 1, 6, 8)
     positions = torch.tensor([[0, 1, 2, 3, 4, 5], [7, 7, 0, 1, 99, 3]])
     cos, sin = tables(positions[:, None], 4)
     turned = rotate_qk(q, k, cos, sin, pairing=pairing, backend="triton")
     for result, x in zip(turned, (q, k), strict=True):
         assert_rounded_once(result, specified(x, positions, 4, pairing), torch.float32)
+
+
+@needs_kernels
+@pytest.mark.parametrize("pairing", PAIRINGS)
+@pytest.mark.parametrize("width", [24, 80, 96, 112])
+def test_widths_that_are_no_power_of_two(monkeypatch, width, pairing):
+    """Blocks are powers of two: what lies beyond the head must be neither read nor written."""
+    launched = count_launches(monkeypatch)
+    store = numbers(2, 3, 2, width + 2)
+    q, k, positions = store[..., 1:-1], numbers(2, 1, 2, width), torch.arange(2) + 7
+    turns = tables(positions, width // 2)
+    exact = [specified(x, positions.expand(2, -1), width // 2, pairing) for x in (q, k)]
+    for result, wanted in zip(
+        rotate_qk(q, k, *turns, pairing=pairing, backend="triton"), exact, strict=True
+    ):
+        assert_rounded_once(result, wanted, torch.float32)
+    rows = torch.full((2, 2, 1, 3, width + 2), 9.0, device=DEVICE)
+    caches = [each[..., 1:-1] for each in rows]
+    slots = torch.tensor([2, 0], device=DEVICE)
+    result = rotate_into_cache(q, k, k, *turns, *caches, slots, pairing=pairing, backend="triton")
+    assert_rounded_once(result, exact[0], torch.float32)
+    assert_rounded_once(caches[0][:, :, slots], exact[1], torch.float32)
+    assert torch.equal(caches[1][:, :, slots], k)
+    assert (rows[..., (0, -1)] == 9).all()
+    rotate_qk_(q, k, *turns, pairing=pairing, backend="triton")
+    assert_rounded_once(q, exact[0], torch.float32)
+    assert torch.equal(store[..., (0, -1)], numbers(2, 3, 2, width + 2)[..., (0, -1)])
+    assert launched == ["turn_qk", "turn_into_cache", "turn_qk"]
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["q", "k"])
+def test_one_tensor_alone_takes_one_launch(monkeypatch, name):
+    """Its gradient takes one, too."""
+    launched = count_launches(monkeypatch)
+    turns = tables(torch.arange(3), 3)
+    x = numbers(2, 3, 3, 8).requires_grad_()
+    given = {"q": None, "k": None} | {name: x}
+    how = dict(pairing="interleaved", rotated="last", backend="triton")
+    pair = dict(zip("qk", rotate_qk(**given, cos=turns[0], sin=turns[1], **how), strict=True))
+    wanted = rotate(x, *turns, "interleaved", rotated="last")
+    torch.testing.assert_close(pair.pop(name), wanted)
+    assert list(pair.values()) == [None]
+    assert launched == ["turn_qk"]
+    result = rotate_qk(**given, cos=turns[0], sin=turns[1], **how)["qk".index(name)]
+    (gradient,) = torch.autograd.grad(result.square().sum(), x)
+    torch.testing.assert_close(gradient, 2 * x.detach())
+    assert launched == ["turn_qk"] * 3
+
+
+@needs_kernels
+@pytest.mark.parametrize("pairing", PAIRINGS)
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 2, 1), (1, 4, 1)])
+def test_single_tokens_of_many_texts(monkeypatch, sizes, pairing):
+    """One head a program, and tiles of several or all heads of a token."""
+    from rope_lib.kernels import launch
+
+    monkeypatch.setattr(launch, "share", lambda *_: sizes)
+    q, k, v = numbers(3, 3, 1, 10), numbers(3, 1, 1, 10), numbers(3, 1, 1, 5)
+    positions = torch.tensor([[7], [0], [3]])
+    turns = tables(positions[:, None], 4)
+    how = dict(pairing=pairing, rotated="last", backend="triton")
+    exact = [specified(x, positions, 4, pairing, "last") for x in (q, k)]
+    for result, wanted in zip(rotate_qk(q, k, *turns, **how), exact, strict=True):
+        assert_rounded_once(result, wanted, torch.float32)
+    caches = [torch.zeros(1, 1, 4, width, device=DEVICE) for width in (10, 5)]
+    slots = torch.tensor([[3], [-1], [0]], device=DEVICE)
+    result = rotate_into_cache(q, k, v, *turns, *caches, slots, **how)
+    assert_rounded_once(result, exact[0], torch.float32)
+    assert_rounded_once(caches[0][0, :, [3, 0]], exact[1][[0, 2], :, 0].transpose(0, 1),
+                        torch.float32)  # fmt: skip
+    assert torch.equal(caches[1][0, 0, [3, 0]], v[[0, 2], 0, 0])
+    assert not caches[1][0, 0, [1, 2]].any()
+
+
+@needs_kernels
+def test_the_heads_of_a_token_share_a_program_where_there_are_many_texts(monkeypatch):
+    from rope_lib.kernels import launch
+
+    monkeypatch.setattr(launch, "interpreted", lambda: False)
+    assert launch.share(1, 64, 1, 32) == (1, 1, 1)
+    assert launch.share(1, 64, launch.MANY - 1, 32) == (1, 1, 1)
+    assert launch.share(1, 64, launch.MANY, 32) == (1, 32, 8)
+    assert launch.share(1, 64, launch.MANY, 3)[1] == 4
+    assert launch.share(1, 128, launch.MANY, 128)[1] == 16
+    assert launch.share(4096, 64, launch.MANY, 32) == (8, 2, 4)
 
 
 @needs_kernels
