@@ -195,6 +195,10 @@ def rotate_(
     Raises:
         TypeError, ValueError: as in :func:`rotate`; ``x`` is then untouched.
     """
+    if layout == "bhsd" and not (rotated or inverse or foreign):
+        few = turn_few((x,), cos, sin, pairing)
+        if few is not None:
+            return x.copy_(few[0])
     refuse_foreign("rotate_", foreign)
     view, cos, sin = heads_first("x", x, layout, cos, sin)
     require_fitting(view, cos, sin, pairing, rotated)

@@ -2,11 +2,17 @@
 
 import torch
 
-from ..checks import require_float_tensor, require_same_device, require_tensor, seen_any
+from ..checks import (
+    require_choice,
+    require_float_tensor,
+    require_same_device,
+    require_tensor,
+    seen_any,
+)
 from ..functional import for_heads
 from . import launch
 from .launch import Turn
-from .operators import INDICES, checked, in_torch, registered, way_of
+from .operators import INDICES, WITH_CACHE, checked, in_torch, registered, way_of
 
 
 def rotate_into_cache(
@@ -20,7 +26,8 @@ def rotate_into_cache(
         q: ``(batch, q_heads, seq, head_dim)``.
         k: ``(batch, kv_heads, seq, head_dim)``.
         v: ``(batch, kv_heads, seq, value_dim)``, not turned.
-        cos, sin, pairing, rotated, positions, backend: as in :func:`rotate_qk`.
+        cos, sin, pairing, rotated, positions: as in :func:`rotate_qk`.
+        backend: ``"triton"``, ``"torch"``, or None to choose by device.
         k_cache, v_cache: ``(batch or 1, kv_heads, rows, head_dim or value_dim)``, any strides. With
             1, all texts share one pool of rows: a paged cache is one, seen through a view.
         slots: int32 or int64, ``(seq,)`` or ``(batch, seq)``: the cache row of each token, a
@@ -37,6 +44,7 @@ def rotate_into_cache(
     cos, sin = for_heads(cos, q), for_heads(sin, q)
     turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)
     require_cache(q, k, v, k_cache, v_cache, slots)
+    require_choice("backend", backend, WITH_CACHE)
     way = way_of(backend, q, k, cos, sin, positions)
     if way is in_torch:
         result, k = in_torch(q, k, cos, sin, positions, turn)

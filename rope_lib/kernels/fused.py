@@ -26,7 +26,7 @@ from . import norm_launch
 from .cache import keep_in_torch, require_cache
 from .launch import Turn
 from .norm_launch import EIGHT_BITS, Norm, limit_of, wide_of
-from .operators import Pair, checked, in_torch, registered, rows_of, way_of
+from .operators import WITH_CACHE, Pair, checked, in_torch, registered, rows_of, way_of
 
 Weight = torch.Tensor | None
 
@@ -158,6 +158,7 @@ def _alone(q, k, q_weight, k_weight, cos, sin, settings: dict) -> Pair:
 
 
 def _way_of(backend, q, k, weights, cos, sin, positions, norm: Norm):
+    require_choice("backend", backend, WITH_CACHE)
     way = way_of(backend, q, k, cos, sin, positions)
     given = [weight for weight in weights if weight is not None]
     each = any(weight.ndim == 2 for weight in given)

@@ -26,6 +26,7 @@ from . import compiled, launch
 from .launch import Turn
 
 BACKENDS = (None, "torch", "compile", "triton")
+WITH_CACHE = (None, "torch", "triton")  # for steps of which the rotation is a part
 INDICES = (torch.int32, torch.int64)
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -110,6 +111,11 @@ def rotate_qk_(
         TypeError, ValueError: as in :func:`rotate_qk`; ``q`` and ``k`` share memory.
         RuntimeError: also an expanded tensor, or a leaf. Both tensors are then untouched.
     """
+    if layout == "bhsd" and not (rotated or inverse or foreign) and backend is positions is None:
+        pair = turn_few((q, k), cos, sin, pairing)
+        if pair is not None and q is not None and k is not None:
+            _require_writable(q, k)
+            return q.copy_(pair[0]), k.copy_(pair[1])
     refuse_foreign("rotate_qk_", foreign)
     views = _views(q, k, cos, sin, layout)
     turn, positions = checked(*views, positions, pairing, rotated, inverse)

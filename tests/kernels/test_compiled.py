@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rope_lib import RotaryEmbedding, inverse_frequencies, rotation_tables
-from rope_lib.kernels import compiled, rotate_qk, rotate_qk_
+from rope_lib.kernels import compiled, rotate_into_cache, rotate_qk, rotate_qk_
 
 UNIT = {torch.float32: 2.0**-22, torch.bfloat16: 2.0**-7}
 
@@ -75,6 +75,14 @@ def test_without_a_compiler_it_is_turned_in_eager_mode_and_told_once(no_compiler
         assert_near(rotate_qk(q, k, *tables(3, 4), pairing="half", backend="compile"), wanted)
     (told,) = [str(each.message) for each in recwarn if "compile" in str(each.message)]
     assert told == "backend 'compile' turns in eager mode: no C++ compiler found"
+
+
+def test_a_step_with_a_cache_is_not_compiled_here():
+    q, cache, slots = numbers(1, 2, 3, 8), numbers(1, 2, 3, 8), torch.arange(3)
+    with pytest.raises(ValueError, match="backend must be None or 'torch' or 'triton', got 'comp"):
+        rotate_into_cache(
+            q, q, q, *tables(3, 4), cache, cache.clone(), slots, pairing="half", backend="compile"
+        )
 
 
 def test_a_compiler_that_is_at_work_takes_the_formula():

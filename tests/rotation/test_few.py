@@ -9,9 +9,16 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from rope_lib import RotaryEmbedding, arithmetic, inverse_frequencies, rotate, rotation_tables
+from rope_lib import (
+    RotaryEmbedding,
+    arithmetic,
+    inverse_frequencies,
+    rotate,
+    rotate_,
+    rotation_tables,
+)
 from rope_lib.eager import few
-from rope_lib.kernels import rotate_qk
+from rope_lib.kernels import rotate_qk, rotate_qk_
 
 PAIRINGS = ["interleaved", "half"]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -88,6 +95,37 @@ def written_through_data(cos):
 def written_through_numpy(cos):
     memory = cos.numpy()
     memory *= -1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_in_place(pairing, dtype):
+    q, k = numbers(1, 4, 1, 16, dtype=dtype), numbers(1, 2, 1, 16, dtype=dtype, seed=1)
+    cos, sin = tables(3)
+    one, pair = q.clone(), (q.clone(), k.clone())
+    versions = [x._version for x in (one, *pair)]
+    assert rotate_(one, cos, sin, pairing) is one
+    turned = rotate_qk_(*pair, cos, sin, pairing=pairing)
+    assert all(ours is given for ours, given in zip(turned, pair, strict=True))
+    for result, x in zip((one, *pair), (q, q, k), strict=True):
+        assert_turned(result, x, cos, sin, pairing)
+    assert all(x._version > old for x, old in zip((one, *pair), versions, strict=True))
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_in_place_is_refused_where_memory_is_shared(pairing):
+    cos, sin = tables(3)
+    x = numbers(1, 1, 1, 16)
+    before = x.clone()
+    with pytest.raises(RuntimeError, match="single memory location"):
+        rotate_(x.expand(1, 4, 1, 16), cos, sin, pairing)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        rotate_qk_(x.clone(), x.expand(1, 4, 1, 16), cos, sin, pairing=pairing)
+    with pytest.raises(ValueError, match="share memory"):
+        rotate_qk_(x, x, cos, sin, pairing=pairing)
+    with pytest.raises(RuntimeError, match="leaf"):
+        rotate_qk_(x.clone(), before.clone().requires_grad_(), cos, sin, pairing=pairing)
+    assert torch.equal(x, before)
 
 
 WRITES = [written_in_place, written_through_data, written_through_numpy]
