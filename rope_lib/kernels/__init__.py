@@ -12,7 +12,8 @@ is not that of the input (DeepSeek's), which costs a copy wherever it is done; b
 The modules: ``programs``, the kernels; ``launch``, strides and shares of the work; ``operators``,
 checks, gradients and what a compiler sees; ``cache``, the same for keys and values that are kept;
 ``fused``, with the normalisation that many models have next to the rotation, by
-``norm_programs`` and ``norm_launch``; ``onnx``, what an exported graph has instead.
+``norm_programs`` and ``norm_launch``; ``compiled``, what PyTorch's compiler makes of the formula;
+``onnx``, what an exported graph has instead.
 """
 
 from .cache import rotate_into_cache

@@ -101,8 +101,9 @@ def norm_rotate_into_cache(
     """Normalise and turn queries and keys, and put keys and values into a cache, in one launch.
 
     Args:
-        q, k, q_weight, k_weight, cos, sin, eps, pairing, rotated, positions, normalized, over,
-            backend: as in :func:`norm_rotate_qk`; ``q`` and ``k`` with four dimensions.
+        q, k: as in :func:`norm_rotate_qk`, with four dimensions.
+        q_weight, k_weight, eps, normalized, over: as there.
+        cos, sin, pairing, rotated, positions, backend: as there.
         v, k_cache, v_cache, slots: as in :func:`rope_lib.kernels.rotate_into_cache`. Both caches
             may also be float8_e4m3fn.
         k_scale, v_scale: what is stored in 8 bits is divided by them, and cut at the largest
