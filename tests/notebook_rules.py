@@ -20,7 +20,7 @@ from rope_lib.course import plotting
 ROOT = Path(__file__).resolve().parent.parent
 
 MAX_FILE, MAX_OUTPUT, MAX_SVG = 500_000, 120_000, 60_000  # characters
-MAX_WORDS, MIN_CELLS, MAX_CELLS = 2_700, 30, 62
+MAX_WORDS, MIN_CELLS, MAX_CELLS = 2_700, 30, 66
 MAX_CODE_LINES, MAX_MEDIAN_LINES = 25, 6
 MAX_QUIZ_WORDS = 350
 MIN_ALT = 20
