@@ -30,7 +30,7 @@ import rope_lib
 
 HERE = Path(__file__).resolve().parent
 CPU = Path("/proc/cpuinfo")
-FOLDERS = ("--work", "--results")
+FOLDERS = ("--work", "--results", "--model")  # options that name a place on one machine
 OPTIONAL = ("text",)  # settings that a run may lack
 
 
