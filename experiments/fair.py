@@ -1,11 +1,15 @@
 """Eleven position encodings, each at the learning rates that suit it best: which predicts best?
 
 ``--tune`` searches, for each encoding and length, a learning rate and a factor ``own`` that the
-rate is multiplied by for the encoding's own parameters (tables of positions or distances, phases).
-The search walks on a grid of factors of 2, with one seed, until every neighbour of the best point
-is worse. Without ``--tune`` each encoding is trained with five other seeds at its best point. All
-train with the same batch and number of steps at every length, so a longer text also means that
-more bytes are seen: lengths are not compared with each other.
+rate is multiplied by for the encoding's own parameters (tables of positions or distances, phases),
+which have no weight decay. The search walks on a grid of factors of 2, with one seed, until no
+neighbour of the best point is better. The size of the embeddings at the start is what suited the
+encoding best in ``tune.json`` (from ``compare.py --tune``); variants of RoPE and PoPE take RoPE's,
+``t5_paper`` takes T5's.
+
+Without ``--tune`` each encoding is trained with five other seeds at its best point. All train with
+the same batch and number of steps at every length, so a longer text also means that more bytes are
+seen: lengths are not compared with each other.
 
 Said before anything was run:
 
