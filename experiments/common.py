@@ -2,7 +2,8 @@
 
 An experiment is a list of runs. A run is a dictionary of plain settings with a ``name``; its result
 is a dictionary too. Each finished run is stored at once, so a command that was interrupted goes on
-where it stopped when it is given again.
+where it stopped when it is given again. Runs that the result file already holds count as finished,
+so that on a fresh machine a command goes on from the committed results.
 """
 
 import argparse
@@ -70,11 +71,26 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def run_all(
-    name: str, args: argparse.Namespace, runs: list[dict], work: Work, *, write: bool = True
+    name: str,
+    args: argparse.Namespace,
+    runs: list[dict],
+    work: Work,
+    *,
+    write: bool = True,
+    from_results: bool = True,
 ) -> None:
-    """Do every run that is not stored yet; write ``results/name.json``, unless more runs follow.
+    """Do every run that is not finished yet; write ``results/name.json``, unless more runs follow.
 
     Under ``torchrun`` all processes share each run. Otherwise ``args.jobs`` runs go side by side.
+
+    Args:
+        name: of the result file, and of the folder of finished runs in ``args.work``.
+        args: the options of :func:`parser`.
+        runs: all runs of the result, in its order.
+        work: does one run.
+        write: False where this is only a part of the runs.
+        from_results: whether runs of the result file count as finished. False where the machine
+            itself is measured.
 
     Raises:
         SystemExit: a stored run has other settings; several jobs under ``torchrun``.
@@ -82,7 +98,8 @@ def run_all(
     folder = args.work / name
     folder.mkdir(parents=True, exist_ok=True)
     device = _join(args)
-    todo = _agreed([run for run in runs if _stored(folder, run) is None])
+    find = finder(name, args, from_results=from_results)
+    todo = _agreed([run for run in runs if find(run) is None])
     with tqdm(
         total=sum(run.get("steps", 1) for run in todo),
         unit="step",
@@ -98,7 +115,7 @@ def run_all(
         dist.barrier()
     if write and int(os.environ.get("RANK", 0)) == 0:
         args.results.mkdir(parents=True, exist_ok=True)
-        result = {"command": command(sys.argv), "runs": [_stored(folder, run) for run in runs]}
+        result = {"command": command(sys.argv), "runs": [find(run) for run in runs]}
         write_json(args.results / f"{name}.json", result)
 
 
@@ -174,14 +191,31 @@ def _do(run: dict, work: Work, place: Place) -> None:
         dist.barrier()
 
 
-def _stored(folder: Path, run: dict) -> dict | None:
-    """The finished run, or None."""
-    path = folder / f"{run['name']}.json"
-    if not path.exists():
-        return None
-    stored = json.loads(path.read_text("utf-8"))
-    refuse_others(path, {key: stored.get(key) for key in {*run, *OPTIONAL}}, run)
-    return stored
+def finder(
+    name: str, args: argparse.Namespace, *, from_results: bool = True
+) -> Callable[[dict], dict | None]:
+    """What looks up a run: the finished run from the work folder or else the result file, or None.
+
+    The function that it returns raises ``SystemExit`` where the finished run has other settings.
+    """
+    folder, results = args.work / name, args.results / f"{name}.json"
+    kept = _runs_by_name(results) if from_results and results.exists() else {}
+
+    def find(run: dict) -> dict | None:
+        path, stored = folder / f"{run['name']}.json", None
+        if path.exists():
+            stored = json.loads(path.read_text("utf-8"))
+        elif run["name"] in kept:
+            path, stored = results, kept[run["name"]]
+        if stored is not None:
+            refuse_others(path, {key: stored.get(key) for key in {*run, *OPTIONAL}}, run)
+        return stored
+
+    return find
+
+
+def _runs_by_name(path: Path) -> dict[str, dict]:
+    return {run["name"]: run for run in json.loads(path.read_text("utf-8"))["runs"]}
 
 
 def refuse_others(path: Path, stored: dict, wanted: dict) -> None:
@@ -191,7 +225,7 @@ def refuse_others(path: Path, stored: dict, wanted: dict) -> None:
         now = {key: wanted.get(key) for key in other}
         raise SystemExit(
             f"{path} was made with {other}, now {now} is asked for. "
-            "Move its folder away, or give another --work folder."
+            "Move it away, or give other folders as --work and --results."
         )
 
 

@@ -87,10 +87,14 @@ def best(args: argparse.Namespace, name: str, **wanted) -> dict[str, dict]:
     }
 
 
-def stored_runs(args: argparse.Namespace, name: str) -> list[dict]:
+def stored_runs(
+    args: argparse.Namespace,
+    name: str,
+    first: str = "run compare.py first, and before that with --tune",
+) -> list[dict]:
     path = args.results / f"{name}.json"
     if not path.exists():
-        raise SystemExit(f"{path} is missing: run compare.py first, and before that with --tune")
+        raise SystemExit(f"{path} is missing: {first}")
     return json.loads(path.read_text("utf-8"))["runs"]
 
 

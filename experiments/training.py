@@ -14,7 +14,7 @@ from torch import nn
 from rope_lib import RotaryEmbedding
 from rope_lib.checks import require_count
 from rope_lib.course.decoder import Decoder, Mixer, causal_attention, next_token_loss
-from rope_lib.course.encodings import ALiBi, Learned, NoPosition, Sinusoidal, T5Bias
+from rope_lib.course.encodings import ALiBi, Encoding, Learned, NoPosition, Sinusoidal, T5Bias
 from rope_lib.course.text import shakespeare, windows
 
 ENCODINGS = ("none", "sinusoidal", "learned", "t5", "alibi", "rope")
@@ -46,7 +46,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one model is trained: AdamW, a linear warm-up, then half a cosine down to a tenth."""
+    """How one model is trained: AdamW, a linear warm-up, then half a cosine down to a tenth.
+
+    ``own`` is what the learning rate of the encoding's own parameters is multiplied by. They have
+    no weight decay then. With None they are trained as all others.
+    """
 
     length: int
     batch: int
@@ -55,6 +59,7 @@ class Schedule:
     warmup: int = 50
     weight_decay: float = 0.01
     clip: float = 1.0
+    own: float | None = None
 
     def __post_init__(self):
         for name in ("length", "batch", "steps"):
@@ -165,9 +170,26 @@ def validate(
     return sum(losses) / pieces
 
 
+def own_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of all encodings in the model: a table of positions, of distances, phases."""
+    encodings = [module for module in model.modules() if isinstance(module, Encoding)]
+    found = [parameter for encoding in encodings for parameter in encoding.parameters()]
+    return list(dict.fromkeys(found))  # once each: an encoding may lie within another
+
+
+def _groups(model: nn.Module, schedule: Schedule) -> list[dict]:
+    """One group of parameters; or two, where those of the encoding have a rate of their own."""
+    own = [] if schedule.own is None else own_parameters(model)
+    if not own:
+        return [{"params": list(model.parameters())}]
+    apart = {id(parameter) for parameter in own}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    return [{"params": rest}, {"params": own, "own": schedule.own, "weight_decay": 0.0}]
+
+
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
-        model.parameters(),
+        _groups(model, schedule),
         lr=schedule.learning_rate,
         betas=(0.9, 0.95),
         weight_decay=schedule.weight_decay,
@@ -178,7 +200,7 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
 def _step(model, optimizer, rate: float, pieces: torch.Tensor, clip: float, place: Place) -> None:
     """One step of gradient descent on this process's rows of ``pieces``."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("own", 1.0)
     optimizer.zero_grad()
     next_token_loss(model, pieces[place.rank :: place.world]).backward()
     if place.world > 1:
@@ -205,7 +227,8 @@ def _resume(
     if not path.exists():
         return 0, []
     state = torch.load(path, map_location=device, weights_only=True)
-    refuse_others(path, state["settings"], settings)
+    # Checkpoints from before there was a rate of its own say nothing about it.
+    refuse_others(path, {"own": None, **state["settings"]}, settings)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["curve"]

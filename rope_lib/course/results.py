@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from ..checks import require_choice
+from ..checks import require_choice, require_count
 
 _COURSE = Path(__file__).resolve().parent
 # In a checkout the scripts' own folders; an installed library carries copies.
@@ -88,3 +88,94 @@ def _keyed(runs: list[dict], by: tuple[str, ...]) -> dict[tuple, dict]:
     if len(keyed) < len(runs):
         raise ValueError(f"several runs are alike by {by}")
     return keyed
+
+
+class Interval(NamedTuple):
+    """The ends of a confidence interval."""
+
+    low: float
+    high: float
+
+
+def interval(difference: Difference, *, comparisons: int = 1, confidence: float = 0.95) -> Interval:
+    """Student's interval of a mean paired difference, for differences that are about normal.
+
+    Args:
+        difference: as :func:`paired` returns it.
+        comparisons: how many intervals are to hold together with this confidence: each is made
+            with the level ``1 - (1 - confidence) / comparisons`` (Bonferroni's correction).
+        confidence: such as 0.95.
+
+    Returns:
+        The interval ``mean ± t * spread / sqrt(pairs)``.
+    """
+    outside = (1 - confidence) / require_count("comparisons", comparisons)
+    quantile = t_quantile(1 - outside / 2, difference.pairs - 1)
+    half = quantile * difference.spread / math.sqrt(difference.pairs)
+    return Interval(difference.mean - half, difference.mean + half)
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The number below which Student's t with ``freedom`` degrees of freedom lies so probably.
+
+    Args:
+        probability: from 0.5 to below 1; such as 0.975 for an interval of 95 %.
+        freedom: a positive integer.
+
+    Raises:
+        TypeError, ValueError: a probability outside that range, no positive integer.
+    """
+    require_count("freedom", freedom)
+    if not 0.5 <= probability < 1:
+        raise ValueError(f"probability must be from 0.5 to below 1, got {probability}")
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):  # halving an interval of angles until it is as narrow as a float
+        middle = (low + high) / 2
+        if 0.5 + _t_area(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _t_area(angle: float, freedom: int, parts: int = 400) -> float:
+    """The probability of ``0 < t < sqrt(freedom) tan(angle)``, by Simpson's rule.
+
+    With that substitution the density of t becomes ``c cos(angle) ** (freedom - 1)``.
+    """
+    logarithm = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi) / 2
+    heights = [math.cos(angle * i / parts) ** (freedom - 1) for i in range(parts + 1)]
+    total = heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2])
+    return math.exp(logarithm) * total * angle / parts / 3
+
+
+def is_on_plateau(runs: list[dict], *, within: float = 0.05) -> bool:
+    """Whether a run did not get below the ``loss`` of a bigram table by as much as ``within``.
+
+    Each run holds that loss as ``bigram``. A training that diverged, with the loss None, did not.
+    """
+    return any(run["loss"] is None or run["loss"] > run["bigram"] - within for run in runs)
+
+
+def verdict(runs: list[dict], others: list[dict], *, comparisons: int, least: float = 0.01) -> str:
+    """How ``runs`` compare with ``others`` by the rules that ``experiments/fair.py`` set itself.
+
+    Args:
+        runs, others: trainings of two encodings with the same seeds.
+        comparisons: that are made together, as in :func:`interval`.
+        least: a mean difference below it is called no difference, nats a byte.
+
+    Returns:
+        ``"plateau"`` if ``runs`` learnt little more than a bigram table, see
+        :func:`is_on_plateau`; else ``"no difference"``, ``"undecided"`` where the interval of
+        the difference includes 0, ``"better"`` or ``"worse"``.
+    """
+    if is_on_plateau(runs):
+        return "plateau"
+    difference = paired(runs, others)
+    if abs(difference.mean) < least:
+        return "no difference"
+    low, high = interval(difference, comparisons=comparisons)
+    if low <= 0 <= high:
+        return "undecided"
+    return "better" if high < 0 else "worse"

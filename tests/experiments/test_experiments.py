@@ -14,26 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiment_runs import results_only, stored
 from rope_lib.course import results
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
-SCRIPTS = ("compare", "length", "linear", "heads", "cost")
+SCRIPTS = ("compare", "fair", "length", "linear", "heads", "cost")
 TINY = ["--steps", "6", "--width", "16", "--heads", "2", "--rates", "0.01", "--bytes-a-step", "64"]
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    """The scripts import each other as they do when one of them is run."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def tuned(tmp_path):
-    """Folders for results and work, with the stored tuning that comparisons begin with."""
-    (tmp_path / "tune.json").write_text((EXPERIMENTS / "results" / "tune.json").read_text())
-    return ["--results", str(tmp_path), "--work", str(tmp_path / "work"), "--device", "cpu"]
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 def run(script, *options, launcher=(sys.executable,)):
@@ -43,28 +33,8 @@ def run(script, *options, launcher=(sys.executable,)):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.fixture
-def run_here(monkeypatch):
-    """The same within this process, where a command that is refused raises."""
-
-    def go(script, *options):
-        monkeypatch.setattr(sys, "argv", [str(EXPERIMENTS / f"{script}.py"), *options])
-        importlib.import_module(script).main()
-
-    return go
-
-
 def loopback():
     return "lo0" if sys.platform == "darwin" else "lo"
-
-
-def stored(folder, name):
-    return json.loads((Path(folder) / f"{name}.json").read_text())["runs"]
-
-
-def results_only(runs):
-    """Without what differs from call to call."""
-    return [{k: v for k, v in run.items() if k not in ("seconds", "provenance")} for run in runs]
 
 
 class StopHereError(Exception):
@@ -359,6 +329,36 @@ def test_jobs_change_nothing_and_nothing_is_done_twice(tuned, tmp_path, run_here
     (tmp_path / "jobs1.json").unlink()
     run_here("compare", *options, "--name", "jobs1", *tuned)
     assert stored(tmp_path, "jobs1") == first  # with its dates: read, not done again
+
+
+def test_runs_of_the_result_file_are_not_done_again(tuned, tmp_path, run_here):
+    """On a fresh machine the work folder is empty; the result file is committed."""
+    options = [*TINY, "--encodings", "none", "--lengths", "16", *tuned]
+    run_here("compare", *options, "--seeds", "0")
+    (first,) = stored(tmp_path, "compare")
+    (tmp_path / "work").rename(tmp_path / "gone")
+    with pytest.raises(SystemExit, match=r"(?s)compare\.json was made.*'steps': 6.*'steps': 7"):
+        run_here("compare", *options, "--seeds", "0", "--steps", "7")
+    run_here("compare", *options, "--seeds", "0", "1")
+    again, second = stored(tmp_path, "compare")
+    assert again == first  # with its date
+    assert second["seed"] == 1
+    assert [path.name for path in (tmp_path / "work").rglob("*.json")] == [second["name"] + ".json"]
+
+
+def test_times_are_measured_again(tmp_path):
+    """A result file of another machine says nothing about the speed of this one."""
+    from argparse import Namespace
+
+    from common import run_all
+
+    args = Namespace(work=tmp_path / "work", results=tmp_path, device="cpu", jobs=1)
+    counted = []
+    for from_results in (True, True, False):
+        run_all("a", args, [{"name": "x"}], lambda run, place: {"count": counted.append(run)},
+                from_results=from_results)  # fmt: skip
+        (tmp_path / "work" / "a" / "x.json").unlink(missing_ok=True)
+    assert len(counted) == 2
 
 
 def test_another_text_can_be_brought(tuned, tmp_path, run_here):

@@ -1,0 +1,255 @@
+"""Eleven position encodings, each at the learning rates that suit it best: which predicts best?
+
+``--tune`` searches, for each encoding and length, a learning rate and a factor ``own`` that the
+rate is multiplied by for the encoding's own parameters (tables of positions or distances, phases),
+which have no weight decay. The search walks on a grid of factors of 2, with one seed, until no
+neighbour of the best point is better. The size of the embeddings at the start is what suited the
+encoding best in ``tune.json`` (from ``compare.py --tune``); variants of RoPE and PoPE take RoPE's,
+``t5_paper`` takes T5's.
+
+Without ``--tune`` each encoding is trained with five other seeds at its best point. All train with
+the same batch and number of steps at every length, so a longer text also means that more bytes are
+seen: lengths are not compared with each other.
+
+Said before anything was run:
+
+- An encoding is *better* (or *worse*) than RoPE at a length if its mean loss, seed by seed, is
+  lower (or higher), and the 95 % interval of that paired difference excludes 0. The interval is
+  Student's, over five seeds, and corrected after Bonferroni for the 10 comparisons with RoPE at
+  that length: each has the level 1 - 0.05 / 10.
+- A difference below 0.01 nats a byte is called *no difference*, whatever the interval says. A
+  larger one whose interval includes 0 is *undecided*.
+- An encoding is on the *plateau* if the loss of one of its seeds is not at least 0.05 nats below
+  that of a bigram table, counted on the training text and scored on the same held-out bytes; a
+  training that diverged counts as that. Such an encoding is marked and not ranked, since it had not
+  yet learnt to use more than the last byte.
+
+``rope_lib.course.results.verdict`` applies these rules.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from statistics import fmean
+
+import torch
+from common import Place, finder, finite, parser, run_all
+from compare import TUNING_SEED, best, stored_runs
+from rivals import LEARNING, RIVALS, make_rival
+from training import ENCODINGS, Model, Schedule, plays, train
+
+from rope_lib.course.decoder import BYTES, Decoder, next_token_loss
+from rope_lib.course.results import best_settings, select
+from rope_lib.course.text import windows
+
+TUNED = "fair_tune"
+HELD_OUT = 65_536  # bytes
+GROUPS = 16  # of held-out pieces
+CURVE_EVERY = 300
+FIRST_RATE, FIRST_OWN = 0.004, 8.0
+# Whose size of the embeddings at the start, found in tune.json, an encoding takes.
+START_OF = {"t5_paper": "t5", **dict.fromkeys(RIVALS[len(ENCODINGS) + 1 :], "rope")}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on the grid: how often the first rate, and the first ``own``, is doubled."""
+
+    rate: int = 0
+    own: int = 0
+
+
+def neighbours(point: Point, has_own: bool) -> list[Point]:
+    """The points a factor of 2 away along the rate, and along ``own`` if that is searched."""
+    along_rate = [Point(point.rate + step, point.own) for step in (-1, 1)]
+    along_own = [Point(point.rate, point.own + step) for step in (-1, 1)]
+    return along_rate + along_own if has_own else along_rate
+
+
+def search(loss: Callable[[Point], float | None], has_own: bool) -> tuple[list[Point], list[Point]]:
+    """Walk to the lowest loss, neighbour by neighbour, as far as losses are known.
+
+    Args:
+        loss: of a point; None if it has not been measured.
+        has_own: whether ``own`` is searched, too.
+
+    Returns:
+        The points that were looked at, in that order, and those of them that are to be measured
+        before the walk can go on: none when all neighbours of the best point are known and no
+        better.
+    """
+    here, seen = Point(), [Point()]
+    while True:
+        seen += [point for point in neighbours(here, has_own) if point not in seen]
+        missing = [point for point in seen if loss(point) is None]
+        if missing:
+            return seen, missing
+        lowest = min(seen, key=loss)
+        if loss(lowest) >= loss(here):
+            return seen, []
+        here = lowest
+
+
+def work(run: dict, place: Place) -> dict:
+    """Train one model; score it on bytes that it never saw, in all and by stretches of the text."""
+    model = build(run)
+    schedule = Schedule(
+        run["length"], run["batch"], run["steps"], run["learning_rate"], own=run["own"]
+    )
+    curve = train(model, schedule, run["seed"], place, run["name"], curve_every=CURVE_EVERY)
+    losses = group_losses(model, run["length"])
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bytes_seen": run["steps"] * run["batch"] * run["length"],
+        "curve": [[step, finite(loss)] for step, loss in curve],
+        "loss": finite(fmean(losses)),
+        "group_losses": [finite(loss) for loss in losses],
+        "bigram": finite(bigram_loss(run["length"])),
+    }
+
+
+def build(run: dict) -> Decoder:
+    """The model of a run, at its start."""
+    sizes = {key: run[key] for key in ("encoding", "start", "width", "layers", "heads")}
+    return make_rival(Model(**sizes), run["length"], run["seed"])
+
+
+def held_out_pieces(length: int) -> torch.Tensor:
+    """The pieces that ``compare.py`` scores too, ``(pieces, length + 1)``, in the text's order.
+
+    Groups of neighbours are stretches of the plays; so losses by group also show how much the loss
+    depends on the text.
+    """
+    text, count = plays()[1], HELD_OUT // length
+    places = windows(torch.arange(len(text)), length, count, seed=0)[:, 0]
+    return windows(text, length, count, seed=0)[places.argsort()]
+
+
+@torch.no_grad()
+def group_losses(model: Decoder, length: int) -> list[float]:
+    """Loss in nats a byte of each of the groups of held-out pieces, which are equally large."""
+    device = next(model.parameters()).device
+    groups = held_out_pieces(length).to(device).chunk(GROUPS)
+    return [next_token_loss(model, group).item() for group in groups]
+
+
+def bigram_loss(length: int) -> float:
+    """Loss on the held-out pieces of a table that knows the last byte only.
+
+    Its probabilities are shares of the pairs of bytes in the training text. Each pair is counted
+    once more than it occurs, so that none is impossible.
+    """
+    text, pieces = plays()[0].long(), held_out_pieces(length)
+    pairs = torch.bincount(BYTES * text[:-1] + text[1:], minlength=BYTES**2).double()
+    counts = pairs.view(BYTES, BYTES) + 1
+    surprise = -(counts / counts.sum(1, keepdim=True)).log()
+    return surprise[pieces[:, :-1], pieces[:, 1:]].mean().item()
+
+
+def run_of(args: argparse.Namespace, encoding: str, length: int, seed: int, **found) -> dict:
+    """The settings of a run; ``found`` are its start, learning rate and ``own``."""
+    rate, own = found["learning_rate"], found["own"]
+    return {
+        "name": f"{encoding}-{length}-{rate:g}-{own:g}-{seed}",
+        "encoding": encoding, "length": length, **found, "seed": seed, "batch": args.batch,
+        "steps": args.steps, "width": args.width, "layers": args.layers, "heads": args.heads,
+    }  # fmt: skip
+
+
+def starts(args: argparse.Namespace) -> dict[str, float]:
+    """For each encoding the size of the embeddings that suited it, or its next of kin, best."""
+    kin = {encoding: START_OF.get(encoding, encoding) for encoding in args.encodings}
+    wanted = argparse.Namespace(results=args.results, encodings=sorted(set(kin.values())))
+    tuned = best(wanted, "tune")
+    return {encoding: tuned[kin[encoding]]["start"] for encoding in args.encodings}
+
+
+def plan_tuning(args: argparse.Namespace) -> tuple[list[dict], list[dict]]:
+    """All runs that the searches look at, as far as losses are known; those still to be done."""
+    find, start = finder(TUNED, args), starts(args)
+    runs, missing = [], []
+    for length, encoding in product(args.lengths, args.encodings):
+        seen, unknown = plan_search(args, encoding, length, start[encoding], find)
+        runs += seen
+        missing += unknown
+    return runs, missing
+
+
+def plan_search(
+    args: argparse.Namespace, encoding: str, length: int, start: float, find: Callable
+) -> tuple[list[dict], list[dict]]:
+    """The same for one encoding and length; ``find`` looks a finished run up."""
+    has_own = encoding in LEARNING
+
+    def settings(point: Point) -> dict:
+        rate = FIRST_RATE * 2.0**point.rate
+        own = FIRST_OWN * 2.0**point.own if has_own else 1.0
+        found = {"start": start, "learning_rate": rate, "own": own}
+        return run_of(args, encoding, length, TUNING_SEED, **found)
+
+    @cache
+    def loss(point: Point) -> float | None:
+        done = find(settings(point))
+        if done is None:
+            return None
+        return math.inf if done["loss"] is None else done["loss"]
+
+    seen, missing = search(loss, has_own)
+    return [settings(point) for point in seen], [settings(point) for point in missing]
+
+
+def tune(args: argparse.Namespace) -> None:
+    """Rounds of runs, those of all searches together, until no search needs another one.
+
+    Raises:
+        RuntimeError: a run was done and is not stored.
+    """
+    runs, missing = plan_tuning(args)
+    while missing:
+        run_all(TUNED, args, missing, work, write=False)
+        before, (runs, missing) = missing, plan_tuning(args)
+        if any(run in before for run in missing):
+            raise RuntimeError("a run of this round was not stored")
+    run_all(TUNED, args, runs, work)
+
+
+def plan(args: argparse.Namespace) -> list[dict]:
+    """Every encoding at its best point, one seed after the other."""
+    tuned = stored_runs(args, TUNED, "run fair.py with --tune first")
+    by = ("start", "learning_rate", "own")
+    sizes = {key: getattr(args, key) for key in ("batch", "steps", "width", "layers", "heads")}
+    found = {
+        (length, encoding): best_settings(
+            select(tuned, length=length, encoding=encoding, **sizes), by
+        )
+        for length, encoding in product(args.lengths, args.encodings)
+    }
+    return [
+        run_of(args, encoding, length, seed, **found[length, encoding])
+        for seed, length, encoding in product(args.seeds, args.lengths, args.encodings)
+    ]
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.set_defaults(seeds=[0, 1, 2, 3, 4])
+    made.add_argument("--tune", action="store_true", help="write fair_tune.json and stop")
+    made.add_argument("--encodings", nargs="+", default=RIVALS, choices=RIVALS)
+    made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
+    made.add_argument("--batch", type=int, default=4)
+    made.add_argument("--steps", type=int, default=1800)
+    made.add_argument("--width", type=int, default=128)
+    made.add_argument("--layers", type=int, default=2)
+    made.add_argument("--heads", type=int, default=4)
+    args = made.parse_args()
+    if args.tune:
+        tune(args)
+    else:
+        run_all("fair", args, plan(args), work)
+
+
+if __name__ == "__main__":
+    main()
