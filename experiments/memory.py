@@ -159,6 +159,20 @@ def read(
     return torch.cat(found), memory
 
 
+@torch.no_grad()
+def queries_keys_values(model: Llama, tokens: torch.Tensor, way: Way) -> list[tuple]:
+    """What each layer compares when ``tokens`` are read in one chunk: q, k and v, not rotated."""
+    step = _Step(way, Memory(), torch.arange(len(tokens)).double(), None)
+    seen = []
+
+    def attend(q, k, v, number: int) -> torch.Tensor:
+        seen.append((q, k, v))
+        return step.attend(q, k, v, number)
+
+    model(tokens[None], attend)
+    return seen
+
+
 class _Step:
     """One chunk on its way through the layers."""
 

@@ -79,6 +79,11 @@ def make_window(
     return Window(text[-length:], ids[end : end + passage], questions)
 
 
+def without_questions(window: Window) -> Window:
+    """The same text and passage, and nothing to find again."""
+    return Window(window.text, window.passage, [])
+
+
 def _sentence(tokenizer: Tokenizer, name: str, digits: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The words before the number, and the whole sentence, each on a line of its own."""
     words = f"\nThe secret number of {name} is "  # the space is a token of its own before digits
@@ -87,17 +92,24 @@ def _sentence(tokenizer: Tokenizer, name: str, digits: str) -> tuple[torch.Tenso
 
 
 @torch.no_grad()
-def ask(model: Llama, window: Window, way: Way, memory: Memory) -> dict:
+def ask(
+    model: Llama, window: Window, way: Way, memory: Memory, *, first: int | None = None
+) -> dict:
     """Read the passage and all questions after ``memory``, in one go.
 
     Each question sees the memory, the passage and itself, and stands right after the passage.
+
+    Args:
+        first: position of the passage; by default it follows the memory.
 
     Returns:
         ``loss``: nats a token over the passage, without its first token. ``digit_loss``: by
         question, nats a digit. ``found``: by question, 1 if each digit was the likeliest one.
     """
     tails = [torch.cat((question.asked, question.answer)) for question in window.questions]
-    tokens, positions, sees = _joined(window.passage, tails, memory)
+    if first is None:
+        first = memory.positions[-1] + 1 if len(memory) else 0
+    tokens, positions, sees = _joined(window.passage, tails, first)
     x, _ = read(model, tokens, way, memory, positions=positions, sees=sees)
     begin = len(window.passage)
     scores = model.scores(x[: begin - 1])
@@ -111,7 +123,7 @@ def ask(model: Llama, window: Window, way: Way, memory: Memory) -> dict:
     return result
 
 
-def _joined(passage: torch.Tensor, tails: list[torch.Tensor], memory: Memory) -> tuple:
+def _joined(passage: torch.Tensor, tails: list[torch.Tensor], first: float) -> tuple:
     """Passage and questions as one row of tokens: their positions, and who sees whom."""
     owners = torch.cat([torch.full((len(part),), n) for n, part in enumerate((passage, *tails))])
     order = torch.arange(len(owners))
@@ -119,5 +131,4 @@ def _joined(passage: torch.Tensor, tails: list[torch.Tensor], memory: Memory) ->
     starts = [0, *(len(passage) for _ in tails)]
     places = [start + torch.arange(len(part))
               for start, part in zip(starts, (passage, *tails), strict=True)]  # fmt: skip
-    first = memory.positions[-1] + 1 if len(memory) else 0
     return torch.cat((passage, *tails)), first + torch.cat(places), sees

@@ -9,7 +9,6 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-import numpy
 import passages
 import smollm
 import torch
@@ -41,7 +40,7 @@ def plan(args: argparse.Namespace, **settings) -> list[dict]:
     ]  # fmt: skip
 
 
-def from_folder(args: argparse.Namespace):
+def folder_of(args: argparse.Namespace):
     """Where the model lies, for the processes that work: a file of this name in this folder."""
     return str(args.model.parent.resolve())
 
@@ -63,11 +62,13 @@ def window(run: dict, path: str, length: int, passage: int, distances=(), **more
 
 
 def rounded(value, digits: int = 4):
-    """Numbers of a result, nested as they are, as short as they are true."""
+    """Numbers of a result, nested as they are, as short as they are true; None for NaN."""
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
     if isinstance(value, dict):
         return {key: rounded(part, digits) for key, part in value.items()}
-    if isinstance(value, list | tuple | numpy.ndarray | torch.Tensor):
+    if isinstance(value, list | tuple):
         return [rounded(part, digits) for part in value]
     if isinstance(value, float):
         return round(value, digits) if math.isfinite(value) else None
-    return value.item() if hasattr(value, "item") else value
+    return value

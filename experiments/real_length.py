@@ -57,7 +57,7 @@ def work(run: dict, place: Place, *, folder: str) -> dict:
                 answer = passages.ask(model, asked, way, kept)
                 found[part].setdefault(name, {})[str(length)] = answer
         place.tick(1)
-    found["distances"] = _moved_away(run, model, window, memory, plain)
+    found["moved away"] = _moved_away(run, model, window, memory, plain)
     return real.rounded(found)
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     made.add_argument("--lengths", type=int, nargs="+", default=[2048, 8192, 16384, 32768])
     made.add_argument("--passage", type=int, default=128)
     made.add_argument(
-        "--distances", type=int, nargs="+", default=[28_000, 12_000, 6_000, 3_000, 700]
+        "--distances", type=int, nargs="+", default=[28_000, 12_000, 6_000, 3_000, 1_500, 700]
     )
     made.add_argument("--near", type=int, default=ways.NEAR, help="the window of the reading")
     made.add_argument("--factor", type=int, default=4)
@@ -130,7 +130,7 @@ def main() -> None:
         args, lengths=args.lengths, passage=args.passage, distances=args.distances,
         near=args.near, factor=args.factor, steps=len(args.lengths),
     )  # fmt: skip
-    run_all("real_length", args, runs, partial(work, folder=real.from_folder(args)))
+    run_all("real_length", args, runs, partial(work, folder=real.folder_of(args)))
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def main() -> None:
     made.add_argument("--passage", type=int, default=256)
     made.add_argument("--tokens", type=int, default=40, help="to write after each prompt")
     args = made.parse_args()
-    run_all("real_pairing", args, plan(args), partial(work, folder=real.from_folder(args)))
+    run_all("real_pairing", args, plan(args), partial(work, folder=real.folder_of(args)))
 
 
 if __name__ == "__main__":
