@@ -9,12 +9,12 @@ one position. Text is read in chunks, each of which looks at the memory and at i
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from llama import Llama
 
-from rope_lib.functional import rotate, rotation_tables
+from rope_lib.functional import rotate
 
 CHUNK = 1024
 Move = Callable[[torch.Tensor], torch.Tensor]
@@ -118,7 +118,10 @@ class Memory:
         """This, followed by ``other``."""
         if not self.keys:
             return other
-        pairs = (zip(self.keys, other.keys, strict=True), zip(self.values, other.values, strict=True))
+        pairs = (
+            zip(self.keys, other.keys, strict=True),
+            zip(self.values, other.values, strict=True),
+        )
         joined = [[torch.cat(two, dim=-2) for two in both] for both in pairs]
         return Memory(*joined, torch.cat((self.positions, other.positions)))
 

@@ -42,7 +42,9 @@ class Window:
 def plays(tokenizer: Tokenizer) -> torch.Tensor:
     """All the plays as token ids."""
     text = torch.cat((shakespeare("train"), shakespeare("validation")))
-    return torch.tensor(tokenizer.encode(text.to(torch.uint8).numpy().tobytes().decode("utf-8")).ids)
+    return torch.tensor(
+        tokenizer.encode(text.to(torch.uint8).numpy().tobytes().decode("utf-8")).ids
+    )
 
 
 def make_window(
@@ -113,7 +115,11 @@ def ask(
     x, _ = read(model, tokens, way, memory, positions=positions, sees=sees)
     begin = len(window.passage)
     scores = model.scores(x[: begin - 1])
-    result = {"loss": cross_entropy(scores, window.passage[1:]).item(), "digit_loss": [], "found": []}
+    result = {
+        "loss": cross_entropy(scores, window.passage[1:]).item(),
+        "digit_loss": [],
+        "found": [],
+    }
     for question, tail in zip(window.questions, tails, strict=True):
         last = begin + len(tail) - 1
         scores = model.scores(x[last - len(question.answer) : last])

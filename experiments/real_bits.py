@@ -14,7 +14,6 @@ What would count as harm: the mean difference over the windows has a 95 % interv
 corrected for the two comparisons at each length (bfloat16 with float32, and cast with exact).
 """
 
-import argparse
 import copy
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -146,9 +145,7 @@ def main() -> None:
     made.add_argument("--lengths", type=int, nargs="+", default=[512, 4096, 8192])
     made.add_argument("--passage", type=int, default=256)
     args = made.parse_args()
-    runs = real.plan(
-        args, lengths=args.lengths, passage=args.passage, steps=len(args.lengths)
-    )
+    runs = real.plan(args, lengths=args.lengths, passage=args.passage, steps=len(args.lengths))
     runs.append({**runs[0], "name": "shifts", "window": None})
     run_all("real_bits", args, runs, partial(work, folder=real.folder_of(args)))
 

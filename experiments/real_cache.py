@@ -15,7 +15,6 @@ What would count as harm: the mean difference from the first case of its group o
 a 95 % interval above 0, corrected for the number of cases in that group.
 """
 
-import argparse
 import math
 from dataclasses import replace
 from functools import partial

@@ -15,9 +15,9 @@ Four kinds of heads are counted, by thresholds that were chosen beforehand: more
 weight on the token before; on the first four; on the nearest eight; on what is beyond 256.
 """
 
-import argparse
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy
 import real
@@ -102,8 +102,7 @@ def by_distance(weights: torch.Tensor) -> torch.Tensor:
 
 def in_bins(weights: torch.Tensor, length: int) -> torch.Tensor:
     """Sums of the weight over the bins of distance."""
-    starts = bins(length)
-    spans = zip(starts, starts[1:], strict=False)
+    spans = pairwise(bins(length))
     return torch.stack([weights[:, begin:end].sum(dim=-1) for begin, end in spans], dim=-1)
 
 

@@ -16,15 +16,14 @@ The causes, each with the others held still:
   them is moved away, or the first four, or both; then again with distances clamped.
 - *too many keys*: more and more keys, with distances clamped to what even the shortest length has.
 - *which pairs*: all lengths with distances clamped only in the slow pairs, which do not finish a
-  turn within the trained length, and only in the fast ones. In the first case no pair meets an angle
-  that it never met in training, though angles still meet in new combinations (aliases); slow pairs
-  frozen, so that they do not turn at all, leaves no new angle either.
+  turn within the trained length, and only in the fast ones. In the first case no pair meets an
+  angle that it never met in training, though angles still meet in new combinations (aliases). Slow
+  pairs that are frozen, so that they do not turn at all, meet no new angle either.
 
 What would count as better than plain: the mean difference of the losses over the windows has a 95 %
 interval below 0, corrected for the number of ways compared at that length.
 """
 
-import argparse
 from functools import partial
 
 import passages

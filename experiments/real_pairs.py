@@ -13,7 +13,6 @@ What would count as needed: the mean difference from the untouched model over th
 interval above 0, corrected for twice the number of bands.
 """
 
-import argparse
 from dataclasses import replace
 from functools import partial
 
@@ -27,6 +26,7 @@ from memory import Way, queries_keys_values, read
 from rope_lib.frequencies import wavelengths
 
 SKIPPED = 4  # tokens at the start, some of which are far larger than all others
+
 
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """Every band of one window; or the sizes of pairs, for the run without a window."""

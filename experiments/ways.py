@@ -11,7 +11,6 @@ from memory import Range, Way
 from rope_lib import NTK, DynamicNTK, Linear, Llama3, Rescaled, YaRN, inverse_frequencies
 from rope_lib.frequencies import wavelengths
 
-
 NEAR = 2048  # what clamped and grouped distances leave as it is, and the width of windows
 GROUP = 8
 
@@ -65,9 +64,7 @@ def clamped(way: Way, near: int) -> Way:
 
 def grouped(way: Way, near: int, group: int) -> Way:
     """Beyond ``near``, ``group`` neighbours share a position (Self-Extend, arXiv 2401.01325)."""
-    far = Range(
-        near, math.inf, lambda m: m // group + near - near // group, lambda n: n // group
-    )
+    far = Range(near, math.inf, lambda m: m // group + near - near // group, lambda n: n // group)
     return replace(way, ranges=(Range(0, near), far))
 
 
@@ -83,6 +80,7 @@ def window_with_sinks(way: Way, width: int, sinks: int = 4, *, moved: bool = Tru
         moved: rotate as if the cache held nothing else, so that the first keys stand right before
             the window; otherwise they keep their distance.
     """
+
     def at(m: torch.Tensor) -> torch.Tensor:
         return m.clamp(max=width + sinks - 1) if moved else m
 
