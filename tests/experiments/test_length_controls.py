@@ -217,14 +217,16 @@ def test_frozen_pairs_do_not_turn_after_or_in_training():
 def test_each_encoding_is_trained_at_the_rates_of_fair(tmp_path, tuned, run_here):
     with pytest.raises(SystemExit, match=r"fair_tune\.json is missing.*fair\.py with --tune first"):
         run_here("length_controls", *TINY, *tuned)
+    # At another length other rates are best, and losses are lower.
     searched = [
         {"encoding": encoding, "length": length, "start": 0.1, "learning_rate": rate, "own": own,
-         "loss": loss}
-        for encoding, best in (("rope", 0.004), ("alibi", 0.008), ("t5", 0.002))
+         "loss": 2 + (rate != best[length == 64]) - (own == 16) / 10 - (length == 64)}
+        for encoding, best in (
+            ("rope", (0.004, 0.002)), ("alibi", (0.008, 0.002)), ("t5", (0.002, 0.008))
+        )
         for length in (16, 64)
         for rate in (0.002, 0.004, 0.008)
         for own in ((4.0, 16.0) if encoding == "t5" else (1.0,))
-        for loss in [2 + (length == 64) + (rate != best) - (own == 16) / 10]
     ]  # fmt: skip
     (tmp_path / "fair_tune.json").write_text(json.dumps({"runs": searched}))
     run_here("length_controls", *TINY, *tuned)
@@ -235,6 +237,8 @@ def test_each_encoding_is_trained_at_the_rates_of_fair(tmp_path, tuned, run_here
     assert [run["encoding"] for run in plain] == list(controls.ENCODINGS)
     assert [run["learning_rate"] for run in plain] == [0.004, 0.008, 0.002, 0.004]
     assert [run["own"] for run in plain] == [1.0, 1.0, 16.0, 1.0]
+    trained = torch.load(tmp_path / "work" / "length_controls" / "t5-5.pt", weights_only=True)
+    assert trained["settings"]["own"] == 16.0
     assert len(runs) == 4 + len(controls.WAYS) + 1
     for run in runs:
         assert run["contexts"] == [16, 32, 64, 128]

@@ -79,6 +79,8 @@ def test_ways_are_as_they_are_called(script):
         assert name.startswith("fading" if how["fading"] else "normed" if how["normed"] else
                                how["features"])  # fmt: skip
         assert name.endswith(how["place"] or how["encoding"])
+        mixer = script.make({**how, **SIZES}).blocks[0].mixer
+        assert getattr(mixer, "fading", None) == (how["fading"] if how["normed"] else None)
     assert len(set(script.COMPARED)) == len(script.COMPARED)
     assert {name for pair in script.COMPARED for name in pair} == set(script.WAYS)
 
@@ -139,6 +141,8 @@ def test_each_way_is_searched_and_then_trained_at_its_best(script, tuned, tmp_pa
         assert around <= set(tried)
         for run in results.select(runs, way=way):
             assert (run["learning_rate"], run["own"]) == best
+            kept = torch.load(tmp_path / f"work/linear_rates/{run['name']}.pt", weights_only=True)
+            assert (kept["settings"]["learning_rate"], kept["settings"]["own"]) == best
             assert len(run["group_losses"]) == 16
             assert run["loss"] == pytest.approx(sum(run["group_losses"]) / 16, abs=1e-5)
             assert run["bigram"] < run["loss"]  # after two steps
