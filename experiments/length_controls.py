@@ -27,10 +27,11 @@ excludes 0; with a smaller mean it is called small, and otherwise undecided.
   this an estimate that is, if anything, too low.
 - *Unseen distances* is what clamping takes away at the same context: plain minus ``clamped``. The
   check with the number of keys held is ``few_keys`` minus ``few_keys_clamped``.
-- *Unseen angles of slow pairs* is what clamping the slow pairs takes away. They are called *the*
-  cause only if that is at least nine tenths of what clamping all pairs takes away. If clamping the
-  fast pairs takes away something too, new combinations of angles, each of which is known, do harm.
-  If the loss of ``rope_frozen``, read plain, rises from 256 bytes on, they alone can do it.
+- *Unseen angles* is what clamping the slow pairs takes away: the fast ones go through all angles
+  within 256 bytes. They are called *the* cause only if that is at least nine tenths of what
+  clamping all pairs takes away. What that takes away beyond it (``slow_pairs_clamped`` minus
+  ``clamped``) is due to *new combinations* of angles, each of which is known. So is what clamping
+  takes away from ``rope_frozen``, where all pairs that turn are fast.
 - A way to read is *better* than another at 2,048 bytes only if the 95 % interval, corrected after
   Bonferroni for the comparisons with plain RoPE (all ways but itself), excludes 0. It has a *price*
   if its loss at 256 bytes is above that of plain RoPE by the same rule.
