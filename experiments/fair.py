@@ -28,10 +28,7 @@ Said before anything was run:
 """
 
 import argparse
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from itertools import product
 from statistics import fmean
 
@@ -39,6 +36,7 @@ import torch
 from common import Place, finder, finite, parser, run_all
 from compare import TUNING_SEED, best, stored_runs
 from rivals import LEARNING, RIVALS, make_rival
+from searching import Plan, joined, plan_search, rounds
 from training import ENCODINGS, Model, Schedule, plays, train
 
 from rope_lib.course.decoder import BYTES, Decoder, next_token_loss
@@ -49,48 +47,8 @@ TUNED = "fair_tune"
 HELD_OUT = 65_536  # bytes
 GROUPS = 16  # of held-out pieces
 CURVE_EVERY = 300
-FIRST_RATE, FIRST_OWN = 0.004, 8.0
 # Whose size of the embeddings at the start, found in tune.json, an encoding takes.
 START_OF = {"t5_paper": "t5", **dict.fromkeys(RIVALS[len(ENCODINGS) + 1 :], "rope")}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place on the grid: how often the first rate, and the first ``own``, is doubled."""
-
-    rate: int = 0
-    own: int = 0
-
-
-def neighbours(point: Point, has_own: bool) -> list[Point]:
-    """The points a factor of 2 away along the rate, and along ``own`` if that is searched."""
-    along_rate = [Point(point.rate + step, point.own) for step in (-1, 1)]
-    along_own = [Point(point.rate, point.own + step) for step in (-1, 1)]
-    return along_rate + along_own if has_own else along_rate
-
-
-def search(loss: Callable[[Point], float | None], has_own: bool) -> tuple[list[Point], list[Point]]:
-    """Walk to the lowest loss, neighbour by neighbour, as far as losses are known.
-
-    Args:
-        loss: of a point; None if it has not been measured.
-        has_own: whether ``own`` is searched, too.
-
-    Returns:
-        The points that were looked at, in that order, and those of them that are to be measured
-        before the walk can go on: none when all neighbours of the best point are known and no
-        better.
-    """
-    here, seen = Point(), [Point()]
-    while True:
-        seen += [point for point in neighbours(here, has_own) if point not in seen]
-        missing = [point for point in seen if loss(point) is None]
-        if missing:
-            return seen, missing
-        lowest = min(seen, key=loss)
-        if loss(lowest) >= loss(here):
-            return seen, []
-        here = lowest
 
 
 def work(run: dict, place: Place) -> dict:
@@ -167,53 +125,25 @@ def starts(args: argparse.Namespace) -> dict[str, float]:
     return {encoding: tuned[kin[encoding]]["start"] for encoding in args.encodings}
 
 
-def plan_tuning(args: argparse.Namespace) -> tuple[list[dict], list[dict]]:
+def plan_tuning(args: argparse.Namespace) -> Plan:
     """All runs that the searches look at, as far as losses are known; those still to be done."""
     find, start = finder(TUNED, args), starts(args)
-    runs, missing = [], []
-    for length, encoding in product(args.lengths, args.encodings):
-        seen, unknown = plan_search(args, encoding, length, start[encoding], find)
-        runs += seen
-        missing += unknown
-    return runs, missing
 
+    def plan_one(length: int, encoding: str) -> Plan:
+        def settings(rate: float, own: float) -> dict:
+            found = {"start": start[encoding], "learning_rate": rate, "own": own}
+            return run_of(args, encoding, length, TUNING_SEED, **found)
 
-def plan_search(
-    args: argparse.Namespace, encoding: str, length: int, start: float, find: Callable
-) -> tuple[list[dict], list[dict]]:
-    """The same for one encoding and length; ``find`` looks a finished run up."""
-    has_own = encoding in LEARNING
+        return plan_search(settings, find, encoding in LEARNING)
 
-    def settings(point: Point) -> dict:
-        rate = FIRST_RATE * 2.0**point.rate
-        own = FIRST_OWN * 2.0**point.own if has_own else 1.0
-        found = {"start": start, "learning_rate": rate, "own": own}
-        return run_of(args, encoding, length, TUNING_SEED, **found)
-
-    @cache
-    def loss(point: Point) -> float | None:
-        done = find(settings(point))
-        if done is None:
-            return None
-        return math.inf if done["loss"] is None else done["loss"]
-
-    seen, missing = search(loss, has_own)
-    return [settings(point) for point in seen], [settings(point) for point in missing]
+    return joined([plan_one(*each) for each in product(args.lengths, args.encodings)])
 
 
 def tune(args: argparse.Namespace) -> None:
-    """Rounds of runs, those of all searches together, until no search needs another one.
-
-    Raises:
-        RuntimeError: a run was done and is not stored.
-    """
-    runs, missing = plan_tuning(args)
-    while missing:
+    """Rounds of runs, those of all searches together, until no search needs another one."""
+    for missing in rounds(partial(plan_tuning, args)):
         run_all(TUNED, args, missing, work, write=False)
-        before, (runs, missing) = missing, plan_tuning(args)
-        if any(run in before for run in missing):
-            raise RuntimeError("a run of this round was not stored")
-    run_all(TUNED, args, runs, work)
+    run_all(TUNED, args, plan_tuning(args)[0], work)
 
 
 def plan(args: argparse.Namespace) -> list[dict]:

@@ -50,7 +50,7 @@ def plays(tokenizer: Tokenizer) -> torch.Tensor:
 def make_window(
     tokenizer: Tokenizer,
     ids: torch.Tensor,
-    number: int,
+    number: float,
     *,
     count: int,
     length: int,
@@ -67,7 +67,7 @@ def make_window(
         seed: of names and numbers.
     """
     end = round(length + (len(ids) - passage - length) * number / max(1, count - 1))
-    rng = numpy.random.default_rng((seed, number))
+    rng = numpy.random.default_rng((seed, round(2 * number)))
     names = rng.permutation(NAMES)[: len(distances)]
     text, questions = ids[max(0, end - length) : end], []
     # From the nearest to the farthest, so that what is planted moves nothing that stands after it.

@@ -24,6 +24,7 @@ What would count as better than plain: the mean difference of the losses over th
 interval below 0, corrected for the number of ways compared at that length.
 """
 
+import argparse
 from functools import partial
 
 import passages
@@ -31,6 +32,7 @@ import real
 import torch
 import ways
 from common import Place, run_all
+from compare import stored_runs
 from llama import Llama
 from memory import Memory, Way, read
 from passages import Window
@@ -49,7 +51,7 @@ def work(run: dict, place: Place, *, folder: str) -> dict:
     found = {"ways": {}, "pairs": {}}
     for length in run["lengths"]:
         kept = shortened(memory, length)
-        compared = ways.catalogue(model.sizes, run["factor"], length)
+        compared = ways.catalogue(model.sizes, run["factor"], length, tuple(run["searched"]))
         asked = asked_within(window, length)
         for part, tried in (("ways", compared), ("pairs", _pairs(model, plain))):
             for name, way in tried.items():
@@ -115,6 +117,15 @@ def move(memory: Memory, what: str, length: int) -> Memory:
     return memory.take(order, positions[order])
 
 
+def searched(args: argparse.Namespace) -> list[float]:
+    """The factors that ``real_search.py`` found, or none: then that way is left out."""
+    path = args.results / "real_search.json"
+    if not path.exists():
+        return []
+    (run,) = [r for r in stored_runs(args, "real_search") if r["factor"] == args.factor]
+    return run["factors"]
+
+
 def main() -> None:
     made = real.parser(__doc__)
     made.add_argument("--lengths", type=int, nargs="+", default=[2048, 8192, 16384, 32768])
@@ -127,7 +138,7 @@ def main() -> None:
     args = made.parse_args()
     runs = real.plan(
         args, lengths=args.lengths, passage=args.passage, distances=args.distances,
-        near=args.near, factor=args.factor, steps=len(args.lengths),
+        near=args.near, factor=args.factor, searched=searched(args), steps=len(args.lengths),
     )  # fmt: skip
     run_all("real_length", args, runs, partial(work, folder=real.folder_of(args)))
 

@@ -135,6 +135,52 @@ def linear_attention(
     return (above / below.masked_fill(below == 0, 1.0)).to(v.dtype)
 
 
+class ConstantMemory:
+    """Causal :func:`linear_attention` token by token, for a bias that far keys share.
+
+    Such is T5's: all distances beyond the edge of its last bucket share one number. The nearest
+    keys and values are kept one by one, each to be weighed with its own ``exp(bias)``. Those that
+    are farther go into one running sum, since one factor serves them all. So the memory does not
+    grow with the text, and the result is exact.
+
+    Args:
+        bias: added to log weights, for the distances ``0, 1, ..., near`` in turn; the last number
+            also holds for all distances beyond. ``near`` keys are kept one by one.
+        features: as in :func:`linear_attention`; of one head.
+    """
+
+    def __init__(
+        self,
+        bias: torch.Tensor,
+        features: Callable[[torch.Tensor], torch.Tensor] = elu_plus_one,
+    ):
+        self.features = features
+        self.factors = (bias - bias.max()).exp()  # a factor for all of them cancels
+        self.keys: list[torch.Tensor] = []  # nearest first
+        self.values: list[torch.Tensor] = []
+        self.state, self.total = None, None  # sums of f(k) v^T and of f(k) over all far keys
+
+    def step(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Read one token and return what it finds; ``(head_dim,)`` each."""
+        q, k = self.features(q), self.features(k)
+        self.keys.insert(0, k)
+        self.values.insert(0, v)
+        if self.state is None:
+            self.state, self.total = torch.zeros_like(torch.outer(k, v)), torch.zeros_like(k)
+        if len(self.keys) == len(self.factors):
+            far = self.keys.pop()
+            self.state += torch.outer(far, self.values.pop())
+            self.total += far
+        weights = torch.stack(self.keys) @ q * self.factors[: len(self.keys)]
+        above = weights @ torch.stack(self.values) + self.factors[-1] * (q @ self.state)
+        return above / (weights.sum() + self.factors[-1] * (q @ self.total))
+
+    def numbers(self) -> int:
+        """How many numbers are kept now; the factors, which do not change, are not counted."""
+        kept = [*self.keys, *self.values, *(() if self.state is None else (self.state, self.total))]
+        return sum(x.numel() for x in kept)
+
+
 def _weighted_sum(
     q: torch.Tensor,
     k: torch.Tensor,

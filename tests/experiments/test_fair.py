@@ -215,7 +215,7 @@ def test_a_checkpoint_with_another_own_is_refused(tmp_path):
 
 @pytest.mark.parametrize("best", [(0, 0), (5, -4), (-3, 6), (0, 1)])
 def test_the_search_ends_where_all_neighbours_are_worse(best):
-    from fair import neighbours, search
+    from searching import neighbours, search
 
     def loss(point):  # a bent valley with one lowest point
         x, y = point.rate - best[0], point.own - best[1]
@@ -230,7 +230,7 @@ def test_the_search_ends_where_all_neighbours_are_worse(best):
 
 
 def test_the_search_asks_for_what_it_does_not_know_and_can_be_replayed():
-    from fair import Point, search
+    from searching import Point, search
 
     known, rounds = {}, 0
     while True:
