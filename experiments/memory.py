@@ -5,6 +5,8 @@ keys when they meet: each of its ranges says for which distances it is meant, an
 the two are rotated there. Plain RoPE has one range, and rotates everything to its own position; a
 window has one that ends; a clamped distance has two, the second of which rotates all far keys to
 one position. Text is read in chunks, each of which looks at the memory and at itself.
+
+Positions, and what is computed from them alone, stay on the CPU; all else is where the model is.
 """
 
 import math
@@ -84,13 +86,15 @@ class Way:
         if positions.ndim == 1:
             positions = positions[:, None]
         angles = positions.double() * self.inv_freq
-        cos, sin = (self.amplitude * table.float() for table in (angles.cos(), angles.sin()))
+        tables = (self.amplitude * table for table in (angles.cos(), angles.sin()))
+        cos, sin = (table.to(x.device, torch.float32) for table in tables)
         return rotate(x, cos, sin, pairing="half")
 
     def queries(self, q: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Queries before their rotation: silenced and scaled."""
         if self.query_scale is not None:
-            q = q * self.query_scale(positions.double())[:, None].float()
+            scale = self.query_scale(positions.double())[:, None]
+            q = q * scale.to(q.device, torch.float32)
         if self.silent:
             half = q.shape[-1] // 2
             q = q.clone()
@@ -152,12 +156,11 @@ def read(
     if positions is None:
         first = memory.positions[-1] + 1 if len(memory) else 0
         positions = first + torch.arange(len(tokens))
-    found = []
-    pieces = (tokens.split(chunk), positions.double().split(chunk)) if sees is None else (
-        [tokens], [positions.double()])  # fmt: skip
-    for part, places in zip(*pieces, strict=True):
+    found, device = [], model.embedding.weight.device
+    chunk = len(tokens) if sees is not None else chunk
+    for part, places in zip(tokens.split(chunk), positions.double().split(chunk), strict=True):
         step = _Step(way, memory, places, sees)
-        found.append(model(part[None], step.attend)[0])
+        found.append(model(part[None].to(device), step.attend)[0])
         memory = memory.extended(Memory(step.keys, step.values, places))
     return torch.cat(found), memory
 
@@ -169,10 +172,10 @@ def queries_keys_values(model: Llama, tokens: torch.Tensor, way: Way) -> list[tu
     seen = []
 
     def attend(q, k, v, number: int) -> torch.Tensor:
-        seen.append((q, k, v))
+        seen.append((q.cpu(), k.cpu(), v.cpu()))
         return step.attend(q, k, v, number)
 
-    model(tokens[None], attend)
+    model(tokens[None].to(model.embedding.weight.device), attend)
     return seen
 
 
@@ -235,13 +238,14 @@ def partial_attention(q, k, v, mask: torch.Tensor | None) -> tuple[torch.Tensor,
     """
     bias = None
     if mask is not None:
-        bias = torch.zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        mask = mask.to(q.device)
+        bias = torch.zeros(mask.shape, device=q.device).masked_fill_(~mask, -torch.inf)
     if q.device.type == "cpu":
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         out, total = flash(q, k, v, attn_mask=bias)
     else:
         scores = q @ k.mT / math.sqrt(q.shape[-1])
-        scores = scores if bias is None else scores + bias.to(q.device)
+        scores = scores if bias is None else scores + bias
         total = scores.logsumexp(dim=-1)
         out = (scores - total[..., None]).exp() @ v
     if mask is not None:

@@ -114,7 +114,7 @@ def ask(
     tokens, positions, sees = _joined(window.passage, tails, first)
     x, _ = read(model, tokens, way, memory, positions=positions, sees=sees)
     begin = len(window.passage)
-    scores = model.scores(x[: begin - 1])
+    scores = model.scores(x[: begin - 1]).cpu()
     result = {
         "loss": cross_entropy(scores, window.passage[1:]).item(),
         "digit_loss": [],
@@ -122,7 +122,7 @@ def ask(
     }
     for question, tail in zip(window.questions, tails, strict=True):
         last = begin + len(tail) - 1
-        scores = model.scores(x[last - len(question.answer) : last])
+        scores = model.scores(x[last - len(question.answer) : last]).cpu()
         result["digit_loss"].append(cross_entropy(scores, question.answer).item())
         result["found"].append(int(torch.equal(scores.argmax(dim=-1), question.answer)))
         begin += len(tail)

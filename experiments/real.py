@@ -46,15 +46,21 @@ def folder_of(args: argparse.Namespace):
 
 
 @lru_cache(maxsize=1)
-def load(path: str) -> tuple[Llama, Tokenizer, torch.Tensor]:
-    """The model, its tokenizer and the plays as tokens."""
-    made = smollm.tokenizer(Path(path))
-    return smollm.load(Path(path)), made, passages.plays(made)
+def load(path: str, device: torch.device) -> Llama:
+    """The model, once in each process."""
+    return smollm.load(Path(path)).to(device)
+
+
+@lru_cache(maxsize=1)
+def words(path: str) -> tuple[Tokenizer, torch.Tensor]:
+    """Its tokenizer, and the plays as tokens."""
+    tokenizer = smollm.tokenizer(Path(path))
+    return tokenizer, passages.plays(tokenizer)
 
 
 def window(run: dict, path: str, length: int, passage: int, distances=(), **more) -> Window:
     """The window of a run."""
-    _, tokenizer, ids = load(path)
+    tokenizer, ids = words(path)
     return passages.make_window(
         tokenizer, ids, run["window"], count=run["windows"], length=length, passage=passage,
         distances=distances, seed=run["seed"], **more,

@@ -33,11 +33,11 @@ SHIFTS = (0, 1, 16, 256, 1024, 4096, 8191)
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """Losses of one window at each length; or scores under a shift, for the run without one."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     exact = ways.scaled(model.sizes)
     if run["window"] is None:
         return real.rounded(shifted_scores(run, path, model, exact), 6)
-    rounded_model = in_bfloat16(path)
+    rounded_model = in_bfloat16(path, place.device)
     cast = replace(exact, inv_freq=exact.inv_freq.bfloat16().double())
     tried = {
         "float32": (model, exact),
@@ -84,9 +84,9 @@ def nearest(x: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=1)
-def in_bfloat16(path: str) -> Llama:
+def in_bfloat16(path: str, device: torch.device) -> Llama:
     """The model with its weights rounded, and the result of every step."""
-    return round_steps(copy.deepcopy(real.load(path)[0]))
+    return round_steps(copy.deepcopy(real.load(path, device)))
 
 
 def round_steps(model: Llama) -> Llama:

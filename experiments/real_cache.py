@@ -35,7 +35,7 @@ PADDING = 0  # <|endoftext|>, what such a model is padded with
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """All groups of cases on one window."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     distances = (run["length"] * 5 // 6, run["length"] // 2, run["kept"] // 2)
     window = real.window(run, path, run["length"], run["passage"], distances)
     other = real.window({**run, "window": (run["window"] + 1) % run["windows"]}, path,

@@ -37,7 +37,7 @@ PAIRS = 500  # random pairs of a query and a key
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """All heads over all windows."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     way = ways.scaled(model.sizes)
     found: dict[str, list] = {}
     for number in range(run["windows"]):

@@ -43,7 +43,7 @@ SINKS = 4
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """All ways and all controls on one window."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     longest = max(run["lengths"])
     window = real.window(run, path, longest, run["passage"], tuple(run["distances"]))
     plain = ways.scaled(model.sizes)

@@ -38,7 +38,7 @@ PROMPTS = (
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """Losses of one window, or, for the run without a window, what the models write."""
     path = f"{folder}/{run['model']}"
-    right, tokenizer, _ = real.load(path)
+    right, (tokenizer, _) = real.load(path, place.device), real.words(path)
     made = smollm.reorder(right.state_dict(), right.sizes, ("query", "key"), "interleaved")
     found = {}
     for name, half_split in ORDERS.items():
@@ -70,7 +70,7 @@ def write(model, tokenizer, prompt: str, tokens: int) -> str:
     ids, written = torch.tensor(tokenizer.encode(prompt).ids), []
     for _ in range(tokens):
         x, memory = read(model, ids, way, memory)
-        ids = model.scores(x[-1:]).argmax(dim=-1)
+        ids = model.scores(x[-1:]).argmax(dim=-1).cpu()
         written += ids.tolist()
     return tokenizer.decode(written)
 

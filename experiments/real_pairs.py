@@ -21,6 +21,7 @@ import real
 import torch
 import ways
 from common import Place, run_all
+from llama import Llama
 from memory import Way, queries_keys_values, read
 
 from rope_lib.frequencies import wavelengths
@@ -31,10 +32,10 @@ SKIPPED = 4  # tokens at the start, some of which are far larger than all others
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """Every band of one window; or the sizes of pairs, for the run without a window."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     plain = ways.scaled(model.sizes)
     if run["window"] is None:
-        return real.rounded(sizes_of_pairs(run, path, plain))
+        return real.rounded(sizes_of_pairs(run, path, model, plain))
     distances = (run["length"] * 4 // 5, run["length"] // 3)
     window = real.window(run, path, run["length"], run["passage"], distances)
     found = {"untouched": _read_and_ask(model, window, plain)}
@@ -66,9 +67,8 @@ def _read_and_ask(model, window, way: Way) -> dict:
 
 
 @torch.no_grad()
-def sizes_of_pairs(run: dict, path: str, way: Way) -> dict:
+def sizes_of_pairs(run: dict, path: str, model: Llama, way: Way) -> dict:
     """Mean lengths of pairs of q, k and v over all windows: ``[layer][head][pair]`` each."""
-    model, *_ = real.load(path)
     layers = model.sizes.layers
     sums = {name: [0.0] * layers for name in ("queries", "keys", "values")}
     for number in range(run["windows"]):

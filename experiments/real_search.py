@@ -26,7 +26,7 @@ from rope_lib import NTK, Linear, Rescaled, YaRN, inverse_frequencies
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """The search; returns the factors, fastest pair first, and the losses on the way."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     sizes, factor = model.sizes, run["factor"]
     texts = [_read(run, path, model, number) for number in between(run["windows"], run["texts"])]
 

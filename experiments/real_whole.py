@@ -29,14 +29,14 @@ SCORED = 128  # tokens at the end of each chunk
 def work(run: dict, place: Place, *, folder: str) -> dict:
     """One window, read in one way."""
     path = f"{folder}/{run['model']}"
-    model, *_ = real.load(path)
+    model = real.load(path, place.device)
     window = real.window(run, path, run["length"], run["passage"], tuple(run["distances"]))
     way = ways.catalogue(model.sizes, run["factor"], run["length"])[run["way"]]
     memory, by_position = Memory(), []
     for chunk in window.text.split(CHUNK):
         x, memory = read(model, chunk, way, memory)
         with torch.no_grad():
-            scores = model.scores(x[-SCORED - 1 : -1])
+            scores = model.scores(x[-SCORED - 1 : -1]).cpu()
         by_position.append(cross_entropy(scores, chunk[-len(scores) :]).item())
         place.tick(1)
     answer = passages.ask(model, window, way, memory)
