@@ -66,6 +66,7 @@ def work(run: dict, place: Place) -> dict:
         "loss": finite(fmean(losses)),
         "group_losses": [finite(loss) for loss in losses],
         "bigram": finite(bigram_loss(run["length"])),
+        "largest_pair": largest_pairs(model, run["length"]),
     }
 
 
@@ -92,6 +93,36 @@ def group_losses(model: Decoder, length: int) -> list[float]:
     device = next(model.parameters()).device
     groups = held_out_pieces(length).to(device).chunk(GROUPS)
     return [next_token_loss(model, group).item() for group in groups]
+
+
+@torch.no_grad()
+def largest_pairs(model: Decoder, length: int) -> dict[str, list]:
+    """How much longer than the median the longest pair is, ``[layer][head]`` for q, k and v.
+
+    Massive values (arXiv 2502.01563) are such pairs. Pairs are those that a half-split rotation
+    would turn, also where the encoding turns nothing; lengths are means over held-out text.
+    """
+    seen: list[tuple[torch.Tensor, ...]] = []
+    hooks = [
+        block.register_forward_pre_hook(
+            lambda block, given: seen.append(block.queries_keys_values(given[0]))
+        )
+        for block in model.blocks
+    ]
+    model(held_out_pieces(length)[:16, :-1].to(next(model.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return {
+        name: [_largest(layer[number]) for layer in seen]
+        for number, name in enumerate(("queries", "keys", "values"))
+    }
+
+
+def _largest(x: torch.Tensor) -> list[float | None]:
+    """By head, from ``(batch, heads, seq, head_dim)``."""
+    lengths = torch.stack(x.chunk(2, dim=-1), dim=-1).norm(dim=-1).mean(dim=(0, 2))
+    ratios = lengths.max(dim=-1).values / lengths.median(dim=-1).values
+    return [finite(ratio, 3) for ratio in ratios.tolist()]
 
 
 def bigram_loss(length: int) -> float:

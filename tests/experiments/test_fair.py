@@ -48,6 +48,23 @@ def fair(monkeypatch):
 # The encodings
 
 
+def test_the_longest_pair_is_found_before_any_rotation():
+    from fair import largest_pairs
+    from rivals import make_rival
+    from training import Model
+
+    model = make_rival(Model("rope_some_layers", width=16, heads=2), 16, seed=0)
+    with torch.no_grad():
+        weight = model.blocks[1].qkv.weight  # queries, keys, values; each two heads of 8 numbers
+        weight[16 + 8 + 3] *= 100  # a key of head 1, pair 3
+    found = largest_pairs(model, 16)
+    assert {name: [len(heads) for heads in layers] for name, layers in found.items()} == {
+        "queries": [2, 2], "keys": [2, 2], "values": [2, 2]
+    }  # fmt: skip
+    assert found["keys"][1][1] > 20 > 5 > max(*found["keys"][0], *found["values"][1])
+    assert found["keys"][1][0] < 5
+
+
 def test_these_are_all_encodings():
     from rivals import RIVALS
 
