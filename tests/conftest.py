@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from jupyter_client.kernelspec import KernelSpecManager
 
+import tolerances
 from bare_runtime import make_kernels
 from built_package import sdist, wheel, wheel_of_the_sdist  # noqa: F401  fixtures for all tests
 from built_site import address, site, visit  # noqa: F401  fixtures for all tests
@@ -69,6 +70,7 @@ LIBRARY = {"rotation", "models", "course"}
 def pytest_collection_modifyitems(items):
     """Workers take whole files in this order: the library's are short, so they even out the end."""
     items.sort(key=lambda item: item.path.parent.name in LIBRARY)
+    tolerances.pytest_collection_modifyitems(items)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ LANGUAGE_INFO = {  # without a version, so that a newer Python changes no file
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
-KEPT_CELL_METADATA = ("mystnb", "tags")
+KEPT_CELL_METADATA = ("mystnb", "tags", "tolerance")
 
 
 class RefreshError(Exception):

@@ -4,6 +4,7 @@ nbval is run as ``make test`` runs it, strictly, with its kernel and with ``nbva
 copies of notebooks in which one thing was changed.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 import refresh
+import tolerances
 from notebook_rules import ROOT, is_ignored
 
 pytestmark = pytest.mark.usefixtures("bare_kernel")
@@ -34,10 +36,13 @@ display(SVG('{PICTURE.format(size=504, start=1.25)}'))""",
 def run_nbval(folder: Path) -> subprocess.CompletedProcess:
     """Run all notebooks in a folder."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no",
-               "--nbval", "--nbval-kernel-name=bare",
+               "-p", "tolerances", "--nbval", "--nbval-kernel-name=bare",
                "--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"),
                f"--rootdir={folder}", "."]  # fmt: skip
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}  # where tolerances.py is
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def failed_cells(done: subprocess.CompletedProcess) -> dict[str, list[int]]:
@@ -112,3 +117,65 @@ def test_nbval_sees_what_changed(executed, tmp_path):
     assert failed_cells(done) == expected | {"of_the_book": [number]}, done.stdout
     cells = [cell.cell_type for notebook in (real, *[executed] * 3) for cell in notebook.cells]
     assert f"7 failed, {cells.count('code') - 7} passed in " in done.stdout, done.stdout
+
+
+# Numbers that may move, where their cell says so
+
+STORED = """loss 1.8043 ± 0.021, 45.2 % of 1,024 bytes
+  -3.5e-05   2.0"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("1.8043", "1.8097", True),  # by 0.3 %
+        ("1.8043", "1.8300", False),  # by 1.4 %
+        ("45.2", "45.5", True),
+        ("-3.5e-05", "-3.53e-05", True),
+        ("-3.5e-05", "3.5e-05", False),
+        ("1,024", "1,025", False),  # counted, not measured
+        ("1.8043", "2", False),
+        ("1.8043", "nan", False),
+        ("loss", "losses", False),
+        ("\n  -3.5e-05   2.0", "", False),
+        ("  -3.5e-05   2.0", " -3.51e-05 2.0", True),  # lined up otherwise
+    ],
+)
+def test_a_number_may_move_as_far_as_is_said(old, new, same):
+    moved = STORED.replace(old, new)
+    assert moved != STORED
+    settled = tolerances.settle(moved, STORED, relative=0.01)
+    assert (settled == STORED) is same
+    assert tolerances.settle(moved, STORED) != STORED or same  # without one only spaces move
+
+
+def test_tolerances_add_up_and_reach_into_tables():
+    assert tolerances.settle("0.110", "0.100", absolute=0.005, relative=0.05) == "0.100"
+    assert tolerances.settle("0.111", "0.100", absolute=0.005, relative=0.05) == "0.111"
+    new = {"data": {"text/html": "<td>1.02</td>"}, "output_type": "display_data"}
+    old = {"data": {"text/html": "<td>1.01</td>"}, "output_type": "display_data"}
+    assert tolerances.settled(new, old, {"absolute": 0.02}) == old
+
+
+@pytest.mark.parametrize("wrong", [{}, {"absolute": 0}, {"relative": -1}, {"exact": 1}])
+def test_a_tolerance_that_says_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match="must have 'absolute' or 'relative' above 0"):
+        tolerances.require_tolerance(wrong)
+
+
+def test_nbval_heeds_the_tolerance_of_a_cell(executed, tmp_path):
+    """A loose cell passes with another digit, fails further off; its neighbour stays exact."""
+    loose = nbformat.from_dict(executed)
+    loose.cells[1].metadata["tolerance"] = {"relative": 0.01}
+    changes = {
+        "near": ("0.4321", "0.4322"),
+        "far": ("0.4321", "0.5321"),
+        "word": ("score", "scores"),
+        "counted": ("tokens 17", "tokens 18"),
+        "neighbour": ("0.25", "0.26"),
+    }
+    for name, (old, new) in changes.items():
+        nbformat.write(change(loose, old, new), tmp_path / f"{name}.ipynb")
+    done = run_nbval(tmp_path)
+    expected = {"far": [1], "word": [1], "counted": [1], "neighbour": [2]}
+    assert failed_cells(done) == expected, done.stdout
