@@ -19,7 +19,7 @@ from rope_lib.course import results
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
-SCRIPTS = ("compare", "fair", "length", "linear", "heads", "cost")
+SCRIPTS = ("compare", "fair", "length", "linear", "heads", "cost", "decay", "maps")
 TINY = ["--steps", "6", "--width", "16", "--heads", "2", "--rates", "0.01", "--bytes-a-step", "64"]
 
 
