@@ -50,7 +50,9 @@ def test_the_spreads_that_are_stored():
         assert values == sorted(values, reverse=True)
     for run in kept("decay", kind="spread"):
         for distance, exact in run["exact"].items():
-            assert 0 < run["error"][distance] < 0.01 * exact
+            # The error of a standard deviation, of numbers that are nearly normal.
+            normal = exact / math.sqrt(2 * run["pairs"])
+            assert 0.4 * normal < run["error"][distance] < 2 * normal
             assert within(run["sampled"][distance], exact, run["error"][distance])
 
 
@@ -222,16 +224,15 @@ def test_an_unturned_token_looks_where_the_origin_is():
 
 
 def test_maps_can_be_made_again(tmp_path, run_here):
-    """Every number but those of random heads, which are few here."""
+    """Every number; those of random heads may differ a little where the processor does."""
     folders = ["--results", str(tmp_path), "--work", str(tmp_path / "work"), "--device", "cpu"]
-    run_here("maps", "--heads", "30", *folders)
+    run_here("maps", *folders)
     for again, before in zip(
         results_only(stored(tmp_path, "maps")), results_only(kept("maps")), strict=True
     ):
         assert again.keys() == before.keys()
-        if again["kind"] == "diagonals":
-            continue
-        assert flat(again) == pytest.approx(flat(before), abs=2e-6)
+        nearly = 2e-3 if again["kind"] == "diagonals" else 2e-6
+        assert flat(again) == pytest.approx(flat(before), abs=nearly)
 
 
 def test_decay_runs_at_a_reduced_size(tmp_path, run_here, monkeypatch):
@@ -245,7 +246,11 @@ def test_decay_runs_at_a_reduced_size(tmp_path, run_here, monkeypatch):
     for run in stored(tmp_path, "decay"):
         if run["kind"] == "spread":
             for distance, exact in run["exact"].items():
-                assert within(run["sampled"][distance], exact, run["error"][distance], 8)
+                (before,) = kept("decay", kind="spread", case=run["case"])
+                assert exact == pytest.approx(before["exact"][distance], rel=1e-5)
+                normal = exact / math.sqrt(2 * run["pairs"])
+                assert within(run["sampled"][distance], exact, normal, 6)
+                assert 0.1 * normal < run["error"][distance] < 3.5 * normal  # of four batches
         if run["kind"] == "lead" and run["keys"] == 1:
             assert all(abs(run["sampled"][d] - p) < 0.06 for d, p in run["formula"].items())
 
