@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
 SCRIPTS = (
     "compare", "fair", "length", "length_controls", "linear", "linear_rates", "heads", "cost",
-    "real_pairing", "real_length", "real_search", "real_whole", "real_heads", "real_pairs",
-    "real_cache", "real_bits",
+    "decay", "maps", "real_pairing", "real_length", "real_search", "real_whole", "real_heads",
+    "real_pairs", "real_cache", "real_bits",
 )  # fmt: skip
 TINY = ["--steps", "6", "--width", "16", "--heads", "2", "--rates", "0.01", "--bytes-a-step", "64"]
 
