@@ -72,5 +72,13 @@ def _is_bare(x: torch.Tensor) -> bool:
     return forward_ad._current_level < 0 or forward_ad.unpack_dual(x).tangent is None
 
 
+def as_numbers(pairs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Complex ``pairs`` as real numbers, twice as many: a product is read where it lies.
+
+    Unless a factor was expanded: then the product may have its last dimension elsewhere.
+    """
+    return (pairs if pairs.stride(-1) == 1 else pairs.contiguous()).view(dtype)
+
+
 def as_dtype(dtype: torch.dtype, x: torch.Tensor) -> torch.Tensor:
     return x if x.dtype == dtype else x.to(dtype)

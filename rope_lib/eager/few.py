@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..arithmetic import is_plain, is_watched
+from ..arithmetic import as_numbers, is_plain, is_watched
 from ..checks import PAIRINGS
 from . import passes
 from .blocks import both_halves
@@ -120,7 +120,7 @@ class Factors:
             pairs = (x if dtype is _WIDE else x.float()).view(torch.complex64)
         except RuntimeError:  # an odd stride or offset
             return None
-        turned = (pairs * self.turns).view(_WIDE)
+        turned = as_numbers(pairs * self.turns, _WIDE)
         turned = turned if dtype is _WIDE else _NARROW[dtype](turned)
         return turned if x.is_contiguous() else in_order_of(x, turned)
 

@@ -9,7 +9,7 @@ stay in a core's own cache.
 
 import torch
 
-from ..arithmetic import as_dtype, define, is_plain
+from ..arithmetic import as_dtype, as_numbers, define, is_plain
 from .blocks import both_halves, exchanged, fill
 
 FEW = 2**16  # numbers whose temporary copies stay in a core's own cache, without blocks
@@ -28,7 +28,7 @@ def turn(
     cos, sin = as_dtype(work, cos), as_dtype(work, sin)
     pairs = _as_complex(x) if pairing == "interleaved" and x.dtype == work else None
     if pairs is not None:
-        return in_order_of(x, (pairs * torch.complex(cos, sin)).view(work))
+        return in_order_of(x, as_numbers(pairs * torch.complex(cos, sin), work))
     result = torch.empty_like(x)
     fill(result, x, cos, sin, pairing)
     return result
@@ -96,7 +96,7 @@ def _times(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     pairs = _as_complex(numbers)
     if pairs is None:
         pairs = _as_complex(numbers.clone(memory_format=torch.contiguous_format))
-    return as_dtype(x.dtype, (pairs * turns).view(kind))
+    return as_dtype(x.dtype, as_numbers(pairs * turns, kind))
 
 
 def _as_complex(x: torch.Tensor) -> torch.Tensor | None:

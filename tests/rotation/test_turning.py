@@ -41,6 +41,10 @@ LAYOUTS = {
     "an odd step": lambda x: torch.nn.functional.pad(x, (0, 1))[..., :-1],
     "an odd start": lambda x: torch.nn.functional.pad(x, (1, 1))[..., 1:-1],
     "spread": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "one head for all": lambda x: x[:, :1].expand_as(x),
+    "one position for all": lambda x: x[:, :, :1].expand_as(x),
+    "one row for all": lambda x: x[:1, :1, :1].expand_as(x),
+    "one number for all": lambda x: x[:1, :1, :1, :1].expand_as(x),
     "no batch": lambda x: x[:0],
     "no tokens": lambda x: x[:, :, :0],
 }
