@@ -41,10 +41,6 @@ LAYOUTS = {
     "an odd step": lambda x: torch.nn.functional.pad(x, (0, 1))[..., :-1],
     "an odd start": lambda x: torch.nn.functional.pad(x, (1, 1))[..., 1:-1],
     "spread": lambda x: x.repeat_interleave(2, -1)[..., ::2],
-    "one head for all": lambda x: x[:, :1].expand_as(x),
-    "one position for all": lambda x: x[:, :, :1].expand_as(x),
-    "one row for all": lambda x: x[:1, :1, :1].expand_as(x),
-    "one number for all": lambda x: x[:1, :1, :1, :1].expand_as(x),
     "no batch": lambda x: x[:0],
     "no tokens": lambda x: x[:, :, :0],
 }
@@ -71,6 +67,20 @@ def test_every_way_is_the_definition(monkeypatch, pairing, layout, few, block):
             assert rotate_(x, *turns, pairing=pairing) is x
             assert_same(x, expected)
             x.copy_(before)
+
+
+@pytest.mark.parametrize("few", [0, 2**13])
+@pytest.mark.parametrize("shape", [(2, 1, 7, 8), (2, 3, 1, 8), (1, 1, 1, 8), (1, 1, 1, 1)])
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_expanded_numbers_are_turned_too(monkeypatch, pairing, shape, few):
+    """Out of place; in place there is one number for many. Tables may be stored sideways."""
+    monkeypatch.setattr(passes, "FEW", few)
+    for dtype in DTYPES:
+        x = numbers(*shape, dtype=dtype).expand(2, 3, 7, 8)
+        for turns in tables_that_fit(x):
+            sideways = [table.mT.contiguous().mT if table.ndim > 1 else table for table in turns]
+            for given in (turns, sideways):
+                assert_same(rotate(x, *given, pairing=pairing), defined(x, *turns, pairing))
 
 
 def tables_that_fit(x):
