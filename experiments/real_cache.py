@@ -47,6 +47,7 @@ def work(run: dict, place: Place, *, folder: str) -> dict:
         "padding": padding(model, window, way, run["kept"] // 2),
         "packing": packing(model, window, way, other.text),
     }
+    place.tick(1)
     return real.rounded(found)
 
 
