@@ -7,7 +7,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 LAYERS, WIDTH, HEADS, KEY_HEADS, FEED_FORWARD, TRAINED = 2, 32, 4, 2, 48, 64
 HEAD_DIM = WIDTH // HEADS
 SPECIAL = ["<|endoftext|>"]
-TOKENS = [*SPECIAL, *sorted(ByteLevel.alphabet()), "th"]
+TOKENS = [*SPECIAL, *sorted(ByteLevel.alphabet()), "th", "12"]  # no digits are ever joined
 
 
 def write(path, seed=0):
@@ -23,7 +23,7 @@ def write(path, seed=0):
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_token_list(TOKENS)
     writer.add_token_types([3] * len(SPECIAL) + [1] * (len(TOKENS) - len(SPECIAL)))
-    writer.add_token_merges(["t h"])
+    writer.add_token_merges(["t h", "1 2"])
     for name, value in tensors(numpy.random.default_rng(seed)).items():
         writer.add_tensor(f"{name}.weight", value)
     writer.write_header_to_file()
