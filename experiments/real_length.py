@@ -38,6 +38,7 @@ from memory import Memory, Way, read
 from passages import Window
 
 SINKS = 4
+BEGINNINGS = 3  # trials of real_search.py that are no search yet: YaRN, NTK and linear scaling
 
 
 def work(run: dict, place: Place, *, folder: str) -> dict:
@@ -118,12 +119,16 @@ def move(memory: Memory, what: str, length: int) -> Memory:
 
 
 def searched(args: argparse.Namespace) -> list[float]:
-    """The factors that ``real_search.py`` found, or none: then that way is left out."""
+    """The factors that ``real_search.py`` found, or none: then that way is left out.
+
+    It is left out, too, where no trial was better than the scalings that the search began with.
+    """
     path = args.results / "real_search.json"
     if not path.exists():
         return []
     (run,) = [r for r in stored_runs(args, "real_search") if r["factor"] == args.factor]
-    return run["factors"]
+    best = run["losses"].index(min(run["losses"]))
+    return run["factors"] if best >= BEGINNINGS else []
 
 
 def main() -> None:

@@ -443,6 +443,36 @@ def test_pairing_finds_its_weights_again(go):
     assert len({str(written) for written in texts["texts"].values()}) == 4
 
 
+def test_what_was_read_is_seen_at_a_later_position_too(model, tokens):
+    """As a causal mask has it, which goes by order; positions that begin anew overlap."""
+    import real_cache
+    import ways
+    from memory import read
+
+    way = ways.scaled(model.sizes)
+    _, memory = read(model, tokens, way, positions=torch.arange(TOKENS) + 1000)
+    given = {"positions": torch.arange(5)}
+    alone, hidden = (read(model, tokens[:5], way, kept, **given)[0] for kept in (None, memory))
+    seen, _ = read(model, tokens[:5], real_cache.seen_by_order(way), memory, **given)
+    torch.testing.assert_close(hidden, alone)
+    assert (seen - alone).abs().max() > 0.1
+
+
+def test_a_search_that_finds_nothing_adds_no_way(tmp_path):
+    import json
+
+    import real_length
+
+    def stored(losses):
+        run = {"factor": 4, "factors": [1.0, 2.0], "losses": losses}
+        (tmp_path / "real_search.json").write_text(json.dumps({"runs": [run]}))
+        return real_length.searched(type("Args", (), {"results": tmp_path, "factor": 4}))
+
+    assert real_length.searched(type("Args", (), {"results": tmp_path, "factor": 4})) == []
+    assert stored([3.5, 4.1, 4.6, 3.6]) == []
+    assert stored([3.5, 4.1, 4.6, 3.4]) == [1.0, 2.0]
+
+
 def test_what_only_shifts_costs_nothing(go):
     """RoPE sees distances only: a masked offset changes no loss, and what is seen does."""
     for run in go("real_cache"):
