@@ -181,7 +181,7 @@ NAMES = ("plain", "window", "clamped", "grouped", "sinks", "sinks where they are
 def test_a_way_sees_the_distances_that_it_says(name, model, tokens):
     from memory import read
 
-    tokens = tokens[:40]
+    tokens = tokens[:28]
     way, distance = ways_and_distances(model.sizes)[name]
     if "frozen" in name:  # the loops freeze by distance, the way by frequency
         import ways
@@ -189,7 +189,7 @@ def test_a_way_sees_the_distances_that_it_says(name, model, tokens):
         expected = by_loops(model, tokens, ways.scaled(model.sizes), distance)
     else:
         expected = by_loops(model, tokens, way, distance)
-    for chunk in (40, 16, 1):
+    for chunk in (28, 11, 1):
         found, memory = read(model, tokens, way, chunk=chunk)
         assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
         assert len(memory) == len(tokens)
@@ -270,10 +270,9 @@ def test_silent_pairs_add_nothing_and_frozen_ones_do_not_turn(model, tokens):
 
 def test_facts_stand_where_they_are_said_to(path):
     import passages
-    import smollm
+    import real
 
-    tokenizer = smollm.tokenizer(path)
-    ids = passages.plays(tokenizer)
+    tokenizer, ids = real.words(str(path))
     options = {"count": 16, "length": 4000, "passage": 50, "distances": (3000, 500)}
     window = passages.make_window(tokenizer, ids, 5, **options, seed=3)
     assert (len(window.text), len(window.passage), len(window.questions)) == (4000, 50, 2)
@@ -294,12 +293,11 @@ def test_facts_stand_where_they_are_said_to(path):
 def test_questions_see_the_passage_and_not_each_other(model, path):
     """Each answer costs what it does when the question is the only one."""
     import passages
-    import smollm
+    import real
     import ways
     from memory import read
 
-    tokenizer, way = smollm.tokenizer(path), ways.scaled(model.sizes)
-    ids = passages.plays(tokenizer)
+    (tokenizer, ids), way = real.words(str(path)), ways.scaled(model.sizes)
     window = passages.make_window(
         tokenizer, ids, 1, count=4, length=300, passage=20, distances=(250, 100)
     )
