@@ -37,13 +37,12 @@ from common import Place, finder, finite, parser, run_all
 from compare import TUNING_SEED, best, stored_runs
 from rivals import LEARNING, RIVALS, make_rival
 from searching import Plan, joined, plan_search, rounds
-from training import ENCODINGS, Model, Schedule, plays, train
+from training import ENCODINGS, Model, Schedule, Texts, plays, read_texts, train
 
 from rope_lib.course.decoder import BYTES, Decoder, next_token_loss
 from rope_lib.course.results import best_settings, select
 from rope_lib.course.text import windows
 
-TUNED = "fair_tune"
 HELD_OUT = 65_536  # bytes
 GROUPS = 16  # of held-out pieces
 CURVE_EVERY = 300
@@ -53,20 +52,24 @@ START_OF = {"t5_paper": "t5", **dict.fromkeys(RIVALS[len(ENCODINGS) + 1 :], "rop
 
 def work(run: dict, place: Place) -> dict:
     """Train one model; score it on bytes that it never saw, in all and by stretches of the text."""
+    texts = read_texts(place.folder.parent / run["text"]) if "text" in run else plays()
     model = build(run)
     schedule = Schedule(
         run["length"], run["batch"], run["steps"], run["learning_rate"], own=run["own"]
     )
-    curve = train(model, schedule, run["seed"], place, run["name"], curve_every=CURVE_EVERY)
-    losses = group_losses(model, run["length"])
+    curve = train(
+        model, schedule, run["seed"], place, run["name"], texts=texts, curve_every=CURVE_EVERY
+    )
+    pieces = held_out_pieces(texts, run["length"])
+    losses = group_losses(model, pieces)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_seen": run["steps"] * run["batch"] * run["length"],
         "curve": [[step, finite(loss)] for step, loss in curve],
         "loss": finite(fmean(losses)),
         "group_losses": [finite(loss) for loss in losses],
-        "bigram": finite(bigram_loss(run["length"])),
-        "largest_pair": largest_pairs(model, run["length"]),
+        "bigram": finite(bigram_loss(texts, pieces)),
+        "largest_pair": largest_pairs(model, pieces),
     }
 
 
@@ -76,27 +79,26 @@ def build(run: dict) -> Decoder:
     return make_rival(Model(**sizes), run["length"], run["seed"])
 
 
-def held_out_pieces(length: int) -> torch.Tensor:
+def held_out_pieces(texts: Texts, length: int) -> torch.Tensor:
     """The pieces that ``compare.py`` scores too, ``(pieces, length + 1)``, in the text's order.
 
-    Groups of neighbours are stretches of the plays; so losses by group also show how much the loss
+    Groups of neighbours are stretches of the text; so losses by group also show how much the loss
     depends on the text.
     """
-    text, count = plays()[1], HELD_OUT // length
+    text, count = texts[1], HELD_OUT // length
     places = windows(torch.arange(len(text)), length, count, seed=0)[:, 0]
     return windows(text, length, count, seed=0)[places.argsort()]
 
 
 @torch.no_grad()
-def group_losses(model: Decoder, length: int) -> list[float]:
+def group_losses(model: Decoder, pieces: torch.Tensor) -> list[float]:
     """Loss in nats a byte of each of the groups of held-out pieces, which are equally large."""
     device = next(model.parameters()).device
-    groups = held_out_pieces(length).to(device).chunk(GROUPS)
-    return [next_token_loss(model, group).item() for group in groups]
+    return [next_token_loss(model, group.to(device)).item() for group in pieces.chunk(GROUPS)]
 
 
 @torch.no_grad()
-def largest_pairs(model: Decoder, length: int) -> dict[str, list]:
+def largest_pairs(model: Decoder, pieces: torch.Tensor) -> dict[str, list]:
     """How much longer than the median the longest pair is, ``[layer][head]`` for q, k and v.
 
     Massive values (arXiv 2502.01563) are such pairs. Pairs are those that a half-split rotation
@@ -109,7 +111,7 @@ def largest_pairs(model: Decoder, length: int) -> dict[str, list]:
         )
         for block in model.blocks
     ]
-    model(held_out_pieces(length)[:16, :-1].to(next(model.parameters()).device))
+    model(pieces[:16, :-1].to(next(model.parameters()).device))
     for hook in hooks:
         hook.remove()
     return {
@@ -125,13 +127,13 @@ def _largest(x: torch.Tensor) -> list[float | None]:
     return [finite(ratio, 3) for ratio in ratios.tolist()]
 
 
-def bigram_loss(length: int) -> float:
-    """Loss on the held-out pieces of a table that knows the last byte only.
+def bigram_loss(texts: Texts, pieces: torch.Tensor) -> float:
+    """Loss on held-out pieces of a table that knows the last byte only.
 
     Its probabilities are shares of the pairs of bytes in the training text. Each pair is counted
     once more than it occurs, so that none is impossible.
     """
-    text, pieces = plays()[0].long(), held_out_pieces(length)
+    text, pieces = texts[0].long(), pieces.long()
     pairs = torch.bincount(BYTES * text[:-1] + text[1:], minlength=BYTES**2).double()
     counts = pairs.view(BYTES, BYTES) + 1
     surprise = -(counts / counts.sum(1, keepdim=True)).log()
@@ -145,6 +147,7 @@ def run_of(args: argparse.Namespace, encoding: str, length: int, seed: int, **fo
         "name": f"{encoding}-{length}-{rate:g}-{own:g}-{seed}",
         "encoding": encoding, "length": length, **found, "seed": seed, "batch": args.batch,
         "steps": args.steps, "width": args.width, "layers": args.layers, "heads": args.heads,
+        **({"text": args.text} if args.text else {}),
     }  # fmt: skip
 
 
@@ -158,7 +161,7 @@ def starts(args: argparse.Namespace) -> dict[str, float]:
 
 def plan_tuning(args: argparse.Namespace) -> Plan:
     """All runs that the searches look at, as far as losses are known; those still to be done."""
-    find, start = finder(TUNED, args), starts(args)
+    find, start = finder(f"{args.name}_tune", args), starts(args)
 
     def plan_one(length: int, encoding: str) -> Plan:
         def settings(rate: float, own: float) -> dict:
@@ -172,14 +175,15 @@ def plan_tuning(args: argparse.Namespace) -> Plan:
 
 def tune(args: argparse.Namespace) -> None:
     """Rounds of runs, those of all searches together, until no search needs another one."""
+    name = f"{args.name}_tune"
     for missing in rounds(partial(plan_tuning, args)):
-        run_all(TUNED, args, missing, work, write=False)
-    run_all(TUNED, args, plan_tuning(args)[0], work)
+        run_all(name, args, missing, work, write=False)
+    run_all(name, args, plan_tuning(args)[0], work)
 
 
 def plan(args: argparse.Namespace) -> list[dict]:
     """Every encoding at its best point, one seed after the other."""
-    tuned = stored_runs(args, TUNED, "run fair.py with --tune first")
+    tuned = stored_runs(args, f"{args.name}_tune", "run fair.py with --tune first")
     by = ("start", "learning_rate", "own")
     sizes = {key: getattr(args, key) for key in ("batch", "steps", "width", "layers", "heads")}
     found = {
@@ -197,7 +201,9 @@ def plan(args: argparse.Namespace) -> list[dict]:
 def main() -> None:
     made = parser(__doc__)
     made.set_defaults(seeds=[0, 1, 2, 3, 4])
-    made.add_argument("--tune", action="store_true", help="write fair_tune.json and stop")
+    made.add_argument("--tune", action="store_true", help="search rates and stop")
+    made.add_argument("--name", default="fair", help="of the results: NAME_tune.json and NAME.json")
+    made.add_argument("--text", help="a file in the work folder, instead of the plays")
     made.add_argument("--encodings", nargs="+", default=RIVALS, choices=RIVALS)
     made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
     made.add_argument("--batch", type=int, default=4)
@@ -209,7 +215,7 @@ def main() -> None:
     if args.tune:
         tune(args)
     else:
-        run_all("fair", args, plan(args), work)
+        run_all(args.name, args, plan(args), work)
 
 
 if __name__ == "__main__":

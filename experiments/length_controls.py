@@ -46,7 +46,6 @@ from functools import partial
 import torch
 from common import Place, finite, parser, run_all
 from compare import stored_runs
-from fair import TUNED
 from mixers import ReadRope
 from torch.nn.functional import cross_entropy
 from training import Model, Schedule, make_model, train
@@ -188,7 +187,7 @@ def piece_losses(model: Decoder, run: dict, context: int) -> torch.Tensor:
 
 def settings(args: argparse.Namespace, encoding: str) -> dict:
     """The size at the start, the learning rate and ``own`` that suited an encoding best."""
-    tuned = stored_runs(args, TUNED, "run fair.py with --tune first")
+    tuned = stored_runs(args, "fair_tune", "run fair.py with --tune first")
     kin = "rope" if encoding == "rope_frozen" else encoding
     by = ("start", "learning_rate", "own")
     return best_settings(select(tuned, encoding=kin, length=args.length), by)

@@ -40,12 +40,12 @@ import linear
 import torch
 from common import Place, finder, finite, parser, run_all
 from compare import TUNING_SEED, best, build, stored_runs
-from fair import CURVE_EVERY, bigram_loss, group_losses
+from fair import CURVE_EVERY, bigram_loss, group_losses, held_out_pieces
 from mixers import NormedSum
 from rivals import LEARNING
 from searching import Plan, joined, plan_search, rounds
 from torch import nn
-from training import Schedule, train
+from training import Schedule, plays, train
 
 from rope_lib.course.decoder import Decoder
 from rope_lib.course.results import best_settings, select
@@ -100,12 +100,13 @@ def work(run: dict, place: Place) -> dict:
         run["length"], run["batch"], run["steps"], run["learning_rate"], own=run["own"]
     )
     curve = train(model, schedule, run["seed"], place, run["name"], curve_every=CURVE_EVERY)
-    losses = group_losses(model, run["length"])
+    pieces = held_out_pieces(plays(), run["length"])
+    losses = group_losses(model, pieces)
     return {
         "curve": [[step, finite(loss)] for step, loss in curve],
         "loss": finite(fmean(losses)),
         "group_losses": [finite(loss) for loss in losses],
-        "bigram": finite(bigram_loss(run["length"])),
+        "bigram": finite(bigram_loss(plays(), pieces)),
         **weights_seen(model, run),
     }
 

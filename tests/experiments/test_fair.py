@@ -49,7 +49,7 @@ def fair(monkeypatch):
 
 
 def test_the_longest_pair_is_found_before_any_rotation():
-    from fair import largest_pairs
+    from fair import held_out_pieces, largest_pairs, plays
     from rivals import make_rival
     from training import Model
 
@@ -57,7 +57,7 @@ def test_the_longest_pair_is_found_before_any_rotation():
     with torch.no_grad():
         weight = model.blocks[1].qkv.weight  # queries, keys, values; each two heads of 8 numbers
         weight[16 + 8 + 3] *= 100  # a key of head 1, pair 3
-    found = largest_pairs(model, 16)
+    found = largest_pairs(model, held_out_pieces(plays(), 16))
     assert {name: [len(heads) for heads in layers] for name, layers in found.items()} == {
         "queries": [2, 2], "keys": [2, 2], "values": [2, 2]
     }  # fmt: skip
@@ -354,26 +354,36 @@ def test_the_loss_is_that_of_compare():
     from training import validate
 
     model = small("rope")
-    losses = fair.group_losses(model, 256)
+    losses = fair.group_losses(model, fair.held_out_pieces(fair.plays(), 256))
     assert sum(losses) / 16 == pytest.approx(validate(model, 256, 256), abs=1e-5)
 
 
 def test_groups_are_stretches_of_the_text(fair, monkeypatch):
-    monkeypatch.setattr(fair, "plays", lambda: (None, torch.arange(5000)))
-    pieces = fair.held_out_pieces(32)
+    pieces = fair.held_out_pieces((None, torch.arange(5000)), 32)
     assert pieces.shape == (16, 33)
     assert torch.equal(pieces[:, 0], pieces[:, 0].sort().values)
 
 
-def test_a_bigram_table_is_counted_by_hand(fair, monkeypatch):
+def test_a_bigram_table_is_counted_by_hand(fair):
     """In "aabab" after a: a once, b twice; after b: a once. One more each, of 256 bytes."""
     a, b = 97, 98
     text, pieces = torch.tensor([a, a, b, a, b]), torch.tensor([[a, b, a], [a, a, b]])
-    monkeypatch.setattr(fair, "plays", lambda: (text.to(torch.uint8), None))
-    monkeypatch.setattr(fair, "held_out_pieces", lambda length: pieces)
     ab, aa, ba = 3 / 259, 2 / 259, 2 / 257
     expected = -(2 * math.log(ab) + math.log(aa) + math.log(ba)) / 4
-    assert fair.bigram_loss(2) == pytest.approx(expected)
+    found = fair.bigram_loss((text.to(torch.uint8), None), pieces)
+    assert found == pytest.approx(expected)
+
+
+def test_another_text_and_name(fair, tuned, tmp_path, run_here):
+    """As a larger comparison on a GPU is started; the last tenth of the text is held out."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "some.txt").write_bytes(b"ab" * 900 + b"xy" * 100)
+    more = ["--name", "other", "--text", "some.txt"]
+    tune(fair, run_here, [*tuned, *more], "rope")
+    run_here("fair", *TINY, "--encodings", "rope", *more, *tuned)
+    runs = stored(tmp_path, "other")
+    assert {run["text"] for run in [*runs, *stored(tmp_path, "other_tune")]} == {"some.txt"}
+    assert all(run["bigram"] > 5 for run in runs)  # x and y were never seen
 
 
 FAIR = [name for name in ("fair_tune", "fair") if name in results.stored()]
@@ -390,4 +400,5 @@ def test_stored_runs_begin_where_the_script_begins(name):
     for kind, run in kinds.items():
         loss = validate(fair.build(run), run["length"], 8192 // run["length"])
         assert loss == pytest.approx(run["curve"][0][1], abs=2e-3), kind
-        assert run["bigram"] == pytest.approx(fair.bigram_loss(run["length"]), abs=1e-4)
+        pieces = fair.held_out_pieces(fair.plays(), run["length"])
+        assert run["bigram"] == pytest.approx(fair.bigram_loss(fair.plays(), pieces), abs=1e-4)
