@@ -165,17 +165,19 @@ def test_a_tolerance_that_says_nothing_is_refused(wrong):
 
 def test_nbval_heeds_the_tolerance_of_a_cell(executed, tmp_path):
     """A loose cell passes with another digit, fails further off; its neighbour stays exact."""
-    loose = nbformat.from_dict(executed)
-    loose.cells[1].metadata["tolerance"] = {"relative": 0.01}
-    changes = {
-        "near": ("0.4321", "0.4322"),
-        "far": ("0.4321", "0.5321"),
-        "word": ("score", "scores"),
-        "counted": ("tokens 17", "tokens 18"),
-        "neighbour": ("0.25", "0.26"),
-    }
-    for name, (old, new) in changes.items():
-        nbformat.write(change(loose, old, new), tmp_path / f"{name}.ipynb")
+    setup, loose, exact, *_ = executed.cells
+    cells = [setup]
+    for number, (old, new) in enumerate([
+        ("0.4321", "0.4322"),  # 1: near enough
+        ("0.4321", "0.5321"),  # 2: too far
+        ("score", "scores"),  # 3: another word
+        ("tokens 17", "tokens 18"),  # 4: counted
+    ]):  # fmt: skip
+        (changed,) = change(new_notebook(cells=[loose]), old, new).cells
+        changed.metadata["tolerance"] = {"relative": 0.01}
+        changed.id = f"loose-{number}"
+        cells.append(changed)
+    cells += change(new_notebook(cells=[exact]), "0.25", "0.26").cells
+    nbformat.write(new_notebook(cells=cells, metadata=executed.metadata), tmp_path / "one.ipynb")
     done = run_nbval(tmp_path)
-    expected = {"far": [1], "word": [1], "counted": [1], "neighbour": [2]}
-    assert failed_cells(done) == expected, done.stdout
+    assert failed_cells(done) == {"one": [2, 3, 4, 5]}, done.stdout

@@ -50,7 +50,7 @@ def read(**how):
 
 
 @pytest.fixture(autouse=True)
-def few_rows(monkeypatch):
+def few_rows(scripts, monkeypatch):
     """Several blocks of queries even for short texts."""
     import mixers
 

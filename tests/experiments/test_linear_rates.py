@@ -121,7 +121,7 @@ def test_the_weights_give_what_the_attention_gives(script):
     torch.testing.assert_close(weights @ v, mixer(q, k, v, encoding=encoding), atol=1e-4, rtol=1e-4)
 
 
-WAYS = ["elu_none", "elu_learned", "favor_numerator", "fading_rope"]
+WAYS = ["elu_learned", "fading_rope"]
 
 
 def test_each_way_is_searched_and_then_trained_at_its_best(script, tuned, tmp_path, run_here):
