@@ -308,8 +308,7 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
 def test_two_processes_lose_what_one_does(tuned, tmp_path, run_here):
-    options = [*TINY, "--encodings", "rope", "t5", "--lengths", "16", "--seeds", "0"]
-    options += ["--steps", "60"]
+    options = [*TINY, "--encodings", "t5", "--lengths", "16", "--seeds", "0", "--steps", "60"]
     port = str(29_500 + os.getpid() % 1000)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--master-addr", "127.0.0.1", "--master-port", port)  # fmt: skip
