@@ -378,7 +378,10 @@ def test_bfloat16_is_imitated_closely(model, path, tokens):
     half = theirs.bfloat16()(tokens[None]).logits[0].float()
     way = real_bits.rounding(ways.scaled(model.sizes))
     made = real_bits.round_steps(smollm.load(path))
-    ours = made.scores(read(made, tokens, way)[0])
+    x, memory = read(made, tokens, way)
+    for kept in (x, *memory.keys, *memory.values, *made.parameters()):
+        assert torch.equal(kept, real_bits.nearest(kept))
+    ours = made.scores(x)
     error, imitated = (half - full).std(), (ours - full).std()
     assert 0.5 < imitated / error < 2
     assert (ours - full).abs().max() > 1e-3
