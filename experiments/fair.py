@@ -37,7 +37,7 @@ from common import Place, finder, finite, parser, run_all
 from compare import TUNING_SEED, best, stored_runs
 from rivals import LEARNING, RIVALS, make_rival
 from searching import Plan, joined, plan_search, rounds
-from training import ENCODINGS, Model, Schedule, Texts, plays, read_texts, train
+from training import ENCODINGS, Model, Schedule, Texts, add_sizes, plays, read_texts, train
 
 from rope_lib.course.decoder import BYTES, Decoder, next_token_loss
 from rope_lib.course.results import best_settings, select
@@ -200,17 +200,12 @@ def plan(args: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.set_defaults(seeds=[0, 1, 2, 3, 4])
+    add_sizes(made, steps=1800)
     made.add_argument("--tune", action="store_true", help="search rates and stop")
     made.add_argument("--name", default="fair", help="of the results: NAME_tune.json and NAME.json")
     made.add_argument("--text", help="a file in the work folder, instead of the plays")
     made.add_argument("--encodings", nargs="+", default=RIVALS, choices=RIVALS)
     made.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
-    made.add_argument("--batch", type=int, default=4)
-    made.add_argument("--steps", type=int, default=1800)
-    made.add_argument("--width", type=int, default=128)
-    made.add_argument("--layers", type=int, default=2)
-    made.add_argument("--heads", type=int, default=4)
     args = made.parse_args()
     if args.tune:
         tune(args)

@@ -45,7 +45,7 @@ from mixers import NormedSum
 from rivals import LEARNING
 from searching import Plan, joined, plan_search, rounds
 from torch import nn
-from training import Schedule, plays, train
+from training import Schedule, add_sizes, plays, train
 
 from rope_lib.course.decoder import Decoder
 from rope_lib.course.results import best_settings, select
@@ -206,15 +206,10 @@ def plan(args: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     made = parser(__doc__)
-    made.set_defaults(seeds=[0, 1, 2, 3, 4])
+    add_sizes(made, steps=1200)
     made.add_argument("--tune", action="store_true", help="write linear_tune.json and stop")
     made.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     made.add_argument("--length", type=int, default=256)
-    made.add_argument("--batch", type=int, default=4)
-    made.add_argument("--steps", type=int, default=1200)
-    made.add_argument("--width", type=int, default=128)
-    made.add_argument("--layers", type=int, default=2)
-    made.add_argument("--heads", type=int, default=4)
     args = made.parse_args()
     if args.tune:
         tune(args)

@@ -1,5 +1,6 @@
 """Training one small decoder on the plays: the same data, schedule and start for every encoding."""
 
+import argparse
 import math
 import os
 from dataclasses import asdict, dataclass
@@ -21,6 +22,16 @@ ENCODINGS = ("none", "sinusoidal", "learned", "t5", "alibi", "rope")
 
 
 Texts = tuple[torch.Tensor, torch.Tensor]  # to train on, and held out
+
+
+def add_sizes(made: argparse.ArgumentParser, *, steps: int) -> None:
+    """The options of a comparison in which every model trains alike, with five seeds."""
+    made.set_defaults(seeds=[0, 1, 2, 3, 4])
+    made.add_argument("--batch", type=int, default=4)
+    made.add_argument("--steps", type=int, default=steps)
+    made.add_argument("--width", type=int, default=128)
+    made.add_argument("--layers", type=int, default=2)
+    made.add_argument("--heads", type=int, default=4)
 
 
 def plays() -> Texts:

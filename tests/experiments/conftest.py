@@ -33,3 +33,22 @@ def run_here(monkeypatch):
         importlib.import_module(script).main()
 
     return go
+
+
+@pytest.fixture
+def little_text(scripts, monkeypatch):
+    """Give a script less text, and losses over fewer bytes, than a result that is kept has."""
+    import fair
+    import training
+
+    texts, validate = tuple(text[:50_000] for text in training.plays()), training.validate
+    monkeypatch.setattr(
+        training, "validate", lambda model, length, _, text: validate(model, length, 4, text=text)
+    )
+    monkeypatch.setattr(fair, "HELD_OUT", 16 * 32)
+
+    def give(script):
+        for module in (script, training):
+            monkeypatch.setattr(module, "plays", lambda: texts)
+
+    return give

@@ -30,18 +30,10 @@ def names():
 
 
 @pytest.fixture
-def fair(monkeypatch):
-    """The script, with less text and losses over fewer bytes than a result that is kept."""
+def fair(little_text):
     import fair
-    import training
 
-    texts, validate = tuple(text[:50_000] for text in training.plays()), training.validate
-    for script in (fair, training):
-        monkeypatch.setattr(script, "plays", lambda: texts)
-    monkeypatch.setattr(
-        training, "validate", lambda model, length, _, text: validate(model, length, 4, text=text)
-    )
-    monkeypatch.setattr(fair, "HELD_OUT", 16 * 32)
+    little_text(fair)
     return fair
 
 

@@ -13,19 +13,10 @@ SIZES = {"width": 16, "heads": 2, "layers": 2, "length": 32, "seed": 0, "start":
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """The script, with less text and losses over fewer bytes than a result that is kept."""
-    import fair
+def script(little_text):
     import linear_rates
-    import training
 
-    texts, validate = tuple(text[:50_000] for text in training.plays()), training.validate
-    for module in (fair, training):
-        monkeypatch.setattr(module, "plays", lambda: texts)
-    monkeypatch.setattr(
-        training, "validate", lambda model, length, _, text: validate(model, length, 4, text=text)
-    )
-    monkeypatch.setattr(fair, "HELD_OUT", 16 * 32)
+    little_text(linear_rates)
     return linear_rates
 
 
