@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from rope_lib.course.plotting import FONTS
 from stamp import UNPUBLISHED_CELL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,7 @@ LANGUAGE_INFO = {  # without a version, so that a newer Python changes no file
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
+FONT_STACK = ", ".join(f"'{font}'" for font in FONTS[:-1]) + f", {FONTS[-1]}"
 KEPT_CELL_METADATA = ("mystnb", "tags", "tolerance")
 
 
@@ -106,14 +108,15 @@ def normalise_output(output: NotebookNode) -> NotebookNode:
 
 
 def clean_svg(svg: str) -> str:
-    """Drop the XML prologue and metadata, and round coordinates to 1/100 point.
+    """Drop the XML prologue and metadata, round coordinates to 1/100 point, name fonts to fall to.
 
-    Below that, processors and versions differ, and nobody can see it.
+    Below 1/100 point processors and versions differ, and nobody can see it.
     """
     unseen = r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>"
     svg = re.sub(unseen, "", svg, flags=re.DOTALL)
     coordinates = r'(?<=\s)(?:d|x|y|points)="[^"]*"|translate\([^)]*\)'
     svg = re.sub(coordinates, lambda match: round_numbers(match[0]), svg)
+    svg = re.sub(r"'DejaVu Sans'(?!,)", FONT_STACK, svg)  # formulas name one font only
     return re.sub(r"\n\s*", "\n", svg.strip()) + "\n"
 
 

@@ -35,16 +35,17 @@ LEFT_OUT = ("_build", "build", "runs", "__pycache__", "*.egg-info")
 KEPT = (".ci", ".devcontainer", ".gitattributes", ".github", ".gitignore", ".zenodo.json")
 
 UNPUBLISHED_CELL = """\
-# Published copies of this notebook install the library that the chapters share on Colab.
+# Published copies of this notebook install the shared library on Colab.
 from importlib.util import find_spec
 
 if find_spec("rope_lib") is None:
     raise ModuleNotFoundError(
-        "rope_lib is not installed, and this copy of the notebook is not published: open it with "
-        "the Colab button of the published book, or `pip install` the folder that it came in."
+        "rope_lib is not installed, and this copy of the notebook is not "
+        "published: open it with the Colab button of the published book, "
+        "or `pip install` the folder that it came in."
     )"""
 PUBLISHED_CELL = """\
-# On Colab: install the library that the chapters share. Elsewhere this cell does nothing.
+# On Colab: install the shared library. Elsewhere this cell does nothing.
 import sys
 
 if "google.colab" in sys.modules:

@@ -17,40 +17,49 @@ COLORS = {
     "grey": "#6E6E6E",
 }
 
-# Width and height in inches. Equal sizes make equal text, and a changed size is easy to test for.
+# Width and height in inches: narrow enough that letters can still be read on a phone. Equal sizes
+# make equal text, and a changed size is easy to test for.
 SIZES = {
-    "wide": (7.0, 3.2),
-    "tall": (7.0, 4.8),
-    "square": (4.4, 4.4),
-    "strip": (7.0, 2.0),
+    "wide": (5.8, 3.2),
+    "tall": (5.8, 5.2),
+    "square": (4.2, 4.2),
 }
+
+# Words stay text in the SVG, so a reader can search them and a screen reader can read them. They
+# are measured in DejaVu Sans, which comes with matplotlib; the others are about as wide.
+FONTS = ["DejaVu Sans", "Verdana", "Bitstream Vera Sans", "Noto Sans", "Segoe UI", "sans-serif"]
 
 STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": COLORS["grey"],
     "axes.grid": True,
-    "axes.labelsize": 11,
+    "axes.labelsize": 10.5,
     "axes.prop_cycle": f"cycler(color={list(COLORS.values())})",
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",  # opaque, so that a dark page does not swallow black text
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 10,
+    "font.family": "sans-serif",
+    "font.sans-serif": FONTS,
+    "font.size": 10.5,
     "grid.color": "#E3E3E3",
     "grid.linewidth": 0.6,
     "image.cmap": "viridis",
+    "legend.fontsize": 10,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "mathtext.fontset": "dejavusans",
     "savefig.facecolor": "white",
-    "svg.fonttype": "path",  # letters become outlines, equal on every machine
+    "svg.fonttype": "none",  # letters stay letters
     "svg.hashsalt": "rope_lib",  # fixed, or every run would name its clip paths anew
     "xtick.color": COLORS["grey"],
     "xtick.labelcolor": "black",
+    "xtick.labelsize": 9.5,
     "ytick.color": COLORS["grey"],
     "ytick.labelcolor": "black",
+    "ytick.labelsize": 9.5,
 }
 
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -88,6 +97,39 @@ def figure(
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(map(repr, SIZES))}, got {size!r}")
     return plt.subplots(rows, columns, figsize=SIZES[size], **subplots_arguments)
+
+
+def label_lines(ax: Axes, *, gap: float = 4.0) -> None:
+    """Write each line's label at its right end, in the line's colour, in place of a legend.
+
+    Labels that would lie on each other are moved apart, in the order of their lines' ends. Call it
+    last, when the scales and limits of ``ax`` are set.
+
+    Args:
+        ax: lines without a label, or with one that begins with an underscore, are passed over.
+        gap: from the end of a line to its label, in points.
+    """
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    ends = [line.get_xydata()[-1] for line in lines]
+    heights = [ax.transData.transform(end)[1] for end in ends]
+    size = matplotlib.rcParams["legend.fontsize"]
+    apart = 1.15 * size * ax.figure.dpi / 72
+    for number, height in spread(heights, apart):
+        line, end = lines[number], ends[number]
+        moved = (height - heights[number]) * 72 / ax.figure.dpi
+        ax.annotate(
+            line.get_label(), end, (gap, moved), textcoords="offset points", va="center",
+            color=line.get_color(), fontsize=size, annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(heights: list[float], apart: float) -> list[tuple[int, float]]:
+    """From the lowest up: each number in the list and its height, raised where it is too close."""
+    placed, last = [], -np.inf
+    for number in np.argsort(heights, kind="stable"):
+        last = max(heights[number], last + apart)
+        placed.append((int(number), last))
+    return placed
 
 
 def draw_clock(ax: Axes) -> None:

@@ -34,7 +34,10 @@ def test_each_chapter_has_its_worked_answers_and_no_other():
 
 # ---------------------------------------------------------------- a page without a fault
 
-SVG = '<svg width="504pt" height="230.4pt" viewBox="0 0 504 230.4"><path d="M 0 0"/></svg>\n'
+SVG = """<svg width="417.6pt" height="230.4pt" viewBox="0 0 417.6 230.4">
+<path d="M 0 0"/><text>distance</text></svg>
+"""
+MINUTES = "*About 25 minutes.*"
 FIGURE = {
     "image": {"alt": "A circle with one arrow that points up."},
     "figure": {"caption": "The hand at noon.", "name": "fig-03-noon"},
@@ -78,12 +81,15 @@ def exercise(number: int, result: str) -> list[NotebookNode]:
 
 
 def good_chapter() -> NotebookNode:
-    cells = [setup_cell(), new_markdown_cell("# 3 · Turn in two dimensions\n\nHello $x$.")]
+    cells = [
+        setup_cell(),
+        new_markdown_cell(f"# 3 · Turn in two dimensions\n\n{MINUTES}\n\nHello $x$."),
+    ]
     cells.append(code("print(0.25, 1234, 1.5e-07, '2.13.0')", stream("0.25 1234 1.5e-07 2.13.0\n")))
     picture = new_output("display_data", {"image/svg+xml": SVG, "text/plain": "<Figure>"})
     cells.append(code("ax.plot(x)\nplt.show()", picture, mystnb=FIGURE))
     cells.append(code("# NBVAL_IGNORE_OUTPUT\nprint(perf_counter())", stream("0.123456789\n")))
-    for heading in rules.CHAPTER_HEADINGS:
+    for heading in rules.PARTS:
         cells.append(new_markdown_cell(QUIZ if heading == "Quiz" else f"## {heading}"))
         if heading == "Exercises":
             for number in (1, 2, 3):
@@ -135,7 +141,7 @@ def prints(text: str) -> Callable:
 
 
 def says(text: str) -> Callable:
-    return put(1, source=f"# 3 · Turn\n\n{text}")
+    return put(1, source=f"# 3 · Turn\n\n{MINUTES}\n\n{text}")
 
 
 def without(start: str) -> Callable:
@@ -243,9 +249,13 @@ FAULTS = {
         drawing(SVG, SVG),
     ],
     "has_figures_of_known_size": [
-        drawing(SVG.replace('"504pt"', '"505pt"')),
+        drawing(SVG.replace('"417.6pt"', '"418pt"')),
         drawing(SVG.replace('height="230.4pt"', "")),
         drawing("iVBORw0KGgo=", kind="image/png"),
+    ],
+    "has_figures_that_speak": [
+        drawing(SVG.replace("distance", "$s$")),
+        drawing(SVG.replace("<path", '<path id="DejaVuSans-61" d=""/><path')),
     ],
     "is_light": [
         drawing(SVG.replace("M 0 0", "M 0 0" * 15_000)),
@@ -285,14 +295,20 @@ FAULTS = {
         put(1, source="Text"),
         says("# 3 · Again"),
     ],
-    "follows_the_template": [
-        without("## Break it"),
-        says("## More"),
-        put(5, source="## Objectives"),
-        lambda notebook: notebook.cells.append(notebook.cells.pop(5)),
+    "has_its_parts_in_order": [
+        without("## Takeaways"),
+        without("## Exercises"),
+        says("## See it"),
+        put(5, source="## In code"),
+        lambda notebook: notebook.cells.insert(-2, notebook.cells.pop(5)),
+        lambda notebook: notebook.cells.append(new_markdown_cell("## Afterwards")),
+    ],
+    "says_how_long_it_takes": [
+        put(1, source="# 3 · Turn in two dimensions\n\nHello."),
+        put(1, source="# 3 · Turn in two dimensions\n\n*Some minutes.*"),
     ],
     "has_the_right_length": [
-        without("assert"),
+        lambda notebook: notebook.cells.__delitem__(slice(9, None)),
         many_more(new_markdown_cell("Text")),
         many_more(code("a = 1\n" * 7)),
         says("word " * 2_701),

@@ -1,6 +1,7 @@
 """The figure style: fixed sizes and colours, and the same bytes every time."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -65,10 +66,33 @@ def test_a_figure_says_neither_when_nor_by_what_it_was_made():
     assert matplotlib.__version__ not in text
 
 
-def test_the_background_is_opaque_and_letters_are_outlines():
+def test_the_background_is_opaque_and_letters_are_text_in_fonts_of_every_system():
     text = svg(draw())
     assert "fill: #ffffff" in text
-    assert "<text" not in text
+    assert ">q</tspan>" in text
+    _, ax = plotting.figure()
+    ax.set(xlabel="distance, tokens")
+    (style,) = re.findall(r'<text style="([^"]*)"[^>]*>distance, tokens<', svg(ax.figure))
+    assert all(f"'{font}'" in style for font in plotting.FONTS[:-1])
+    assert "sans-serif" in style
+
+
+def test_labels_stand_at_the_ends_of_their_lines_and_apart():
+    fig, ax = plotting.figure()
+    ends = {"rises": 1.0, "as well": 1.0, "falls": -1.0}
+    for label, end in ends.items():
+        ax.plot([0, 1], [0, end], label=label)
+    ax.plot([0, 1], [0, 0.5], label="_unnamed")
+    plotting.label_lines(ax)
+    fig.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert boxes.keys() == ends.keys()
+    assert boxes["falls"].y1 < boxes["rises"].y0 and boxes["rises"].y1 <= boxes["as well"].y0
+    right = ax.transData.transform((1, 0))[0]
+    assert all(right < box.x0 < right + 10 for box in boxes.values())
+    assert [text.get_color() for text in ax.texts] == [
+        plotting.COLORS["green"], plotting.COLORS["blue"], plotting.COLORS["vermillion"],
+    ]  # fmt: skip
 
 
 def test_lines_take_the_book_s_colors_in_order():
@@ -107,13 +131,13 @@ from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 from rope_lib.course import plotting
 plotting.use_style()
-fig, ax = plotting.figure("strip")
+fig, ax = plotting.figure("wide")
 ax.set_ylabel("$s$")
 print(shell.display_formatter.format(fig, include=["image/svg+xml", "image/png"])[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "image/png" not in done.stdout
-    assert 'viewBox="0 0 504 144"' in done.stdout
+    assert 'viewBox="0 0 417.6 230.4"' in done.stdout
     assert "<metadata>" not in done.stdout
 
 

@@ -105,6 +105,8 @@ def test_a_normal_form_stays_as_it_is():
          '<g transform="translate(1.24 2) scale(0.015625)"/>'),
         ('<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "a"\n "b">\n<svg/>', "<svg/>"),
         ("<svg>\n <metadata>\n 2024\n </metadata>\n <!-- made by -->\n</svg>", "<svg>\n</svg>"),
+        ("<tspan style=\"font: oblique 10px 'DejaVu Sans'\">x</tspan>",
+         f'<tspan style="font: oblique 10px {refresh.FONT_STACK}">x</tspan>'),
         ('<path id="d1.23456" style="stroke-width: 0.123456"/>',
          '<path id="d1.23456" style="stroke-width: 0.123456"/>'),
     ],

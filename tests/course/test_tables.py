@@ -1,0 +1,53 @@
+"""Tables: numbers written as numbers, words as words, and nothing of a cell lost or run as HTML."""
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from rope_lib.course.tables import Table
+
+HEADINGS = ("way", "tokens", "loss, nats")
+ROWS = [("plain", 8192, 3.456), ("YaRN <2>", 16_384, np.float64(-0.001)), ("none", None, None)]
+
+
+def cells(table, tag):
+    return [cell.text for cell in BeautifulSoup(table._repr_html_(), "html.parser")(tag)]
+
+
+def test_html_holds_every_cell_once():
+    table = Table(HEADINGS, ROWS)
+    assert cells(table, "th") == list(HEADINGS)
+    assert cells(table, "td") == [
+        "plain", "8,192", "3.46", "YaRN <2>", "16,384", "0.00", "none", "", "",
+    ]  # fmt: skip
+
+
+def test_numbers_stand_at_the_right_and_words_at_the_left():
+    page = BeautifulSoup(Table(HEADINGS, ROWS)._repr_html_(), "html.parser")
+    sides = [cell["style"].split()[-1] for cell in page.find_all("tr")[1]("td")]
+    assert sides == ["left", "right", "right"]
+
+
+def test_a_terminal_gets_lines_of_the_same_cells():
+    lines = repr(Table(HEADINGS, ROWS, notes="Three.")).splitlines()
+    assert lines[0].split() == ["way", "tokens", "loss,", "nats"]
+    assert lines[1].split() == ["plain", "8,192", "3.46"]
+    assert lines[-1] == "Three."
+    assert len({line.index(end) + len(end) for line, end in zip(
+        lines[:3], ("nats", "3.46", "0.00"), strict=True)}) == 1  # fmt: skip
+
+
+def test_digits_by_column_and_a_real_minus():
+    table = Table(("a", "b"), [(-1.25, -1_000)], digits=(1, 0))
+    assert cells(table, "td") == ["−1.2", "−1,000"]
+
+
+@pytest.mark.parametrize("rows", [[(1,)], [(1, 2), (1, 2, 3)]])
+def test_a_row_of_another_length_is_refused(rows):
+    with pytest.raises(ValueError, match="a row must have 2 cells"):
+        Table(("a", "b"), rows)
+
+
+def test_digits_for_other_columns_are_refused():
+    with pytest.raises(ValueError, match="digits must hold 2 numbers, got 3"):
+        Table(("a", "b"), [], digits=(1, 2, 3))
