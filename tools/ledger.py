@@ -13,8 +13,9 @@ must stand word for word and `says` is the part of it to quote, or is counted fr
 The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
 the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times`
-and `unit` say in what it is written, and `part` is "mean", "spread", "least" or "most". `of` leads
-into a run by slashes: "losses/2048".
+and `unit` say in what it is written, and `part` is "mean", "spread", "least", "most" or "interval":
+the ends of Student's 95 % interval of the mean, for as many `comparisons` as hold together (1).
+`of` leads into a run by slashes: "losses/2048".
 """
 
 import json
@@ -33,7 +34,8 @@ DATA = ROOT / "book" / "claims.toml"
 PAGE = ROOT / "book" / "claims.md"
 VERDICTS = ("holds", "holds, with a condition", "too simple", "does not hold", "open")
 PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max}
-FIELDS = {"number", "short", "says", "source", "cells", "figure", "values", "verdict", "limits"}
+FIELDS = {"number", "short", "says", "source", "cells", "figure", "values", "verdict", "condition",
+          "limits"}  # fmt: skip
 
 
 class LedgerError(Exception):
@@ -56,10 +58,18 @@ def figure(spec: dict) -> str:
         if quoted not in spec["shows"]:
             raise LedgerError(f"{quoted!r} is no part of {spec['shows']!r}")
         return quoted
-    value = PARTS[spec.get("part", "mean")](numbers(spec)) * spec.get("times", 1)
-    sign = "+" if "less" in spec and spec.get("part", "mean") != "spread" else ""
-    number = f"{value:{sign}.{spec.get('digits', 2)}f}".replace("-", "−")
-    return number + spec.get("unit", "")
+    part = spec.get("part", "mean")
+    sign = "+" if "less" in spec and part != "spread" else ""
+
+    def number(value: float) -> str:
+        return f"{value * spec.get('times', 1):{sign}.{spec.get('digits', 2)}f}".replace("-", "−")
+
+    found = numbers(spec)
+    if part == "interval":
+        difference = results.Difference(fmean(found), stdev(found), len(found))
+        ends = results.interval(difference, comparisons=spec.get("comparisons", 1))
+        return " to ".join(map(number, ends)) + spec.get("unit", "")
+    return number(PARTS[part](found)) + spec.get("unit", "")
 
 
 def numbers(spec: dict) -> list[float]:
@@ -137,7 +147,8 @@ def render(claims: list[dict]) -> str:
     """The page: a table of all claims, then each with what stands behind it."""
     opening, closing = HEAD.split("TABLE\n")
     rows = [
-        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} | {claim['verdict']} |"
+        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} "
+        f"| **{claim['verdict']}**: {claim['condition']} |"
         for claim in claims
     ]
     return opening + "\n".join([*TABLE, *rows]) + "\n" + closing + "".join(map(section, claims))
@@ -170,16 +181,24 @@ def cell_link(cell: str, text: str) -> str:
     return f"[{text}](../notebooks/{notebook}.ipynb#cell-{name})"
 
 
-TABLE = ["| No. | The claim | Verdict |", "|---|---|---|"]
+TABLE = ["| No. | The claim | Verdict and condition |", "|---|---|---|"]
 HEAD = """\
 # The claims, tested
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
-The article that this book grew out of makes these claims. Each was traced to its source, then put
-to the test as far as we could. Every figure of ours is what a cell of this book shows or what a
-stored result holds; the tests compare each one again.
+This book grew out of one article, and here is what became of what it says. Each claim was traced to
+its source, then put to the test as far as we could. Every figure of ours is what a cell of this book
+shows or what a stored result holds; the tests compare each one again.
 [Chapter 13](../notebooks/13_know_now.ipynb) says how to read them.
+
+## The article
+
+*旋转位置编码 (RoPE)*, "Rotary position embedding (RoPE)", a post for beginners in Chinese, dated Jul 26
+and marked © ZhengKe. It names no sources; where a claim has one, it stands beside the claim below.
+Wherever this book says *the article*, it means this one, in the state in which we read it.
+
+## All claims at a glance
 
 "Holds" means: so the source says, and our own run agrees. "Holds, with a condition": true where the
 named condition holds. "Too simple": right in part, and the part is named. "Does not hold": a
@@ -188,10 +207,13 @@ is about the sentence as it stands, at the scale named beside it.
 
 TABLE
 
-Our language models are small: two or three layers of width 128, bytes as tokens, one megabyte of
-text, three seeds; "±" is the sample standard deviation over the seeds. They can show that a
-sentence is false as it stands, or that an effect exists. They cannot rank encodings for models a
-thousand times larger.
+Two kinds of models stand behind the figures. *Small ones* were trained for this book: two or three
+layers of width 128, bytes as tokens, one megabyte of text. They can show that a sentence is false as
+it stands, or that an effect exists; they cannot rank encodings for models a thousand times larger. A
+*real one* was read, not trained: SmolLM2-135M-Instruct, in the 4-bit weights in which it is
+published. It can show what a trained model does with distance; it cannot say what another encoding
+would have done. "±" is a sample standard deviation over seeds, and a range in brackets is a 95 %
+interval.
 """
 
 

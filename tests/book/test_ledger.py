@@ -159,3 +159,16 @@ def test_check_writes_nothing(tmp_path, monkeypatch, capsys):
     assert ledger.main([]) == 0
     assert ledger.main(["--check"]) == 0
     assert Path(ledger.PAGE).read_text(encoding="utf-8").startswith("# The claims, tested")
+
+
+def test_an_interval_is_student_s(monkeypatch):
+    runs = [{"seed": seed, "way": way, "loss": loss}
+            for way, losses in (("a", (1.5, 1.7, 1.9)), ("b", (1.0, 1.1, 1.5)))
+            for seed, loss in enumerate(losses)]  # fmt: skip
+    monkeypatch.setattr(results, "load", lambda name: {"runs": runs})
+    spec = {"result": "r", "of": "loss", "where": {"way": "a"}, "less": {"way": "b"}}
+    # The differences are 0.5, 0.6 and 0.4; 4.303 is the table's 97.5 % point for 2 degrees.
+    half = 4.303 * 0.1 / 3**0.5
+    assert ledger.figure(spec | {"part": "interval"}) == f"+{0.5 - half:.2f} to +{0.5 + half:.2f}"
+    wider = ledger.figure(spec | {"part": "interval", "comparisons": 10})
+    assert wider.startswith("−")
