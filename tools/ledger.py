@@ -187,16 +187,17 @@ HEAD = """\
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
-This book grew out of one article, and here is what became of what it says. Each claim was traced to
-its source, then put to the test as far as we could. Every figure of ours is what a cell of this book
-shows or what a stored result holds; the tests compare each one again.
+This book grew out of one article, and here is what became of what it says. Each claim was traced
+to its source, then put to the test as far as we could. Every figure of ours is what a cell of this
+book shows or what a stored result holds; the tests compare each one again.
 [Chapter 13](../notebooks/13_know_now.ipynb) says how to read them.
 
 ## The article
 
-*旋转位置编码 (RoPE)*, "Rotary position embedding (RoPE)", a post for beginners in Chinese, dated Jul 26
-and marked © ZhengKe. It names no sources; where a claim has one, it stands beside the claim below.
-Wherever this book says *the article*, it means this one, in the state in which we read it.
+*旋转位置编码 (RoPE)*, "Rotary position embedding (RoPE)", is a post for beginners in Chinese, dated
+Jul 26 and marked © ZhengKe. Where one of its claims has an older source, that stands beside the
+claim below. Wherever this book says *the article*, it means this one, in the state in which we
+read it.
 
 ## All claims at a glance
 
@@ -208,12 +209,12 @@ is about the sentence as it stands, at the scale named beside it.
 TABLE
 
 Two kinds of models stand behind the figures. *Small ones* were trained for this book: two or three
-layers of width 128, bytes as tokens, one megabyte of text. They can show that a sentence is false as
-it stands, or that an effect exists; they cannot rank encodings for models a thousand times larger. A
-*real one* was read, not trained: SmolLM2-135M-Instruct, in the 4-bit weights in which it is
-published. It can show what a trained model does with distance; it cannot say what another encoding
-would have done. "±" is a sample standard deviation over seeds, and a range in brackets is a 95 %
-interval.
+layers of width 128, bytes as tokens, one megabyte of text. They can show that a sentence is false
+as it stands, or that an effect exists; they cannot rank encodings for models a thousand times
+larger. A *real one* was read, not trained: SmolLM2-135M-Instruct, in the 4-bit weights in which it
+is published. It can show what a trained model does with distance; it cannot say what another
+encoding would have done. "±" is a sample standard deviation over seeds, and a range in brackets is
+a 95 % interval.
 """
 
 

@@ -87,7 +87,8 @@ def test_labels_stand_at_the_ends_of_their_lines_and_apart():
     fig.canvas.draw()
     boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
     assert boxes.keys() == ends.keys()
-    assert boxes["falls"].y1 < boxes["rises"].y0 and boxes["rises"].y1 <= boxes["as well"].y0
+    assert boxes["falls"].y1 < boxes["rises"].y0
+    assert boxes["rises"].y1 <= boxes["as well"].y0
     right = ax.transData.transform((1, 0))[0]
     assert all(right < box.x0 < right + 10 for box in boxes.values())
     assert [text.get_color() for text in ax.texts] == [
