@@ -141,6 +141,20 @@ def draw_clock(ax: Axes) -> None:
     ax.axis("off")
 
 
+def draw_arc(ax: Axes, radius: float, angle: float, *, color: str, linewidth: float) -> None:
+    """Draw an arc around the origin, from the x axis counter-clockwise, at most once round.
+
+    Args:
+        ax: with equal scales.
+        angle: in radians.
+        color: any that matplotlib knows.
+        linewidth: in points.
+    """
+    turns = np.linspace(0.0, min(angle, 2.0 * np.pi), 2 + int(min(angle, 6.3) * 8))
+    x, y = radius * np.cos(turns), radius * np.sin(turns)
+    ax.plot(x, y, color=color, linewidth=linewidth, solid_capstyle="butt")
+
+
 def draw_hand(
     ax: Axes, angle: float, *, color: str = "blue", label: str = "", length: float = 1.0
 ) -> None:

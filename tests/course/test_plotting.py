@@ -120,6 +120,16 @@ def test_a_hand_points_counter_clockwise_from_the_x_axis(angle):
     assert np.allclose([face.min(axis=0), face.max(axis=0)], [[-1, -1], [1, 1]])
 
 
+@pytest.mark.parametrize(("angle", "end"), [(np.pi / 2, (0, 2)), (np.pi, (-2, 0)), (99.0, (2, 0))])
+def test_an_arc_begins_at_the_x_axis_and_ends_at_its_angle(angle, end):
+    _, ax = plotting.figure("square")
+    plotting.draw_arc(ax, 2.0, angle, color="black", linewidth=3)
+    points = ax.lines[0].get_xydata()
+    assert np.allclose(points[0], (2, 0))
+    assert np.allclose(points[-1], end)
+    assert np.allclose(np.hypot(*points.T), 2)
+
+
 def test_an_unknown_color_of_a_hand_is_named():
     _, ax = plotting.figure("square")
     with pytest.raises(ValueError, match=r"color must be one of 'blue', .*, got 'red'"):
