@@ -6,7 +6,7 @@
 Each claim names its figures. A figure comes from the output of a notebook's cell, where `shows`
 must stand word for word and `says` is the part of it to quote, or is counted from a result file:
 
-    gap = { cell = "06_test_decay#f2b05208", shows = "spread: ['11.3'", says = "11.3" }
+    gap = { cell = "06_test_decay#b14d6799", shows = "115 of 256", says = "115" }
     gap = { result = "compare", of = "loss", where = { encoding = "rope", length = 64 } }
     gap = { result = "compare", of = "loss", where = { … }, less = { encoding = "learned" } }
 

@@ -93,6 +93,36 @@ def score_by_distance(
     return product.real @ angles.cos().T - product.imag @ angles.sin().T
 
 
+def score_bound(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    inv_freq: torch.Tensor,
+    distances: torch.Tensor,
+    *,
+    pairing: str,
+) -> torch.Tensor:
+    """RoFormer's upper bound on the size of the score of ``q`` and ``k`` at each distance.
+
+    With ``h_i = q_i conj(k_i)`` and a 0 behind the last, it is ``max |h_(i+1) - h_i|`` times the
+    sum of all ``|S_j|``: the largest step of the words, times the curve of :func:`bound_factor`
+    times the number of pairs.
+
+    Args, raises: as in :func:`score_by_distance`.
+
+    Returns:
+        Tensor ``(..., n)``, float64.
+
+    Source: RoFormer (arXiv 2104.09864), equation 37.
+    """
+    _require_head("q", q, inv_freq, pairing)
+    _require_head("k", k, inv_freq, pairing)
+    require_broadcast("q", q, "k", k, last=1)
+    h = _as_complex(q, pairing) * _as_complex(k, pairing).conj()
+    steps = torch.nn.functional.pad(h, (0, 1)).diff(dim=-1).abs()
+    lengths = partial_sums(inv_freq, distances).abs().sum(dim=-1)
+    return steps.amax(dim=-1, keepdim=True) * lengths
+
+
 def uniform_score(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
     """The true score for a query and key of ones: ``2 * sum cos(distance theta_i)``.
 

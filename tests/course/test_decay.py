@@ -20,6 +20,7 @@ from rope_lib.course.decay import (
     many_pairs_mean,
     many_pairs_reach,
     partial_sums,
+    score_bound,
     score_by_distance,
     score_spread,
     shortfall,
@@ -71,7 +72,31 @@ def test_the_bound_bounds(seed):
     h = torch.complex(*q.chunk(2)) * torch.complex(*k.chunk(2)).conj()
     steps = torch.cat((h, torch.zeros(1))).diff().abs().max()
     bound = steps * 16 * bound_factor(inv_freq, distances)
+    found = score_bound(q, k, inv_freq, distances, pairing="half")
+    torch.testing.assert_close(found, bound)
     assert (score_by_distance(q, k, inv_freq, distances, pairing="half").abs() <= bound).all()
+
+
+def test_the_bound_of_many_pairs_of_vectors_is_that_of_each():
+    q, k, inv_freq, distances = vector((5, 8), 0), vector((5, 8), 1), inverse_frequencies(8), (
+        torch.tensor([0, 7, 90])
+    )  # fmt: skip
+    found = score_bound(q, k, inv_freq, distances, pairing="interleaved")
+    assert found.shape == (5, 3)
+    for row, one_q, one_k in zip(found, q, k, strict=True):
+        halves = [torch.cat((x[0::2], x[1::2])) for x in (one_q, one_k)]
+        torch.testing.assert_close(row, score_bound(*halves, inv_freq, distances, pairing="half"))
+
+
+def test_products_that_fall_in_even_steps_have_the_famous_curve_as_their_bound():
+    """``h_i = 1 - i / 64``; with its square, at 256, |q| |k| is 21.8 and the bound 13.0."""
+    inv_freq, distances = inverse_frequencies(128), torch.tensor([0, 50, 256])
+    h = 1 - torch.arange(64, dtype=torch.float64) / 64
+    even, square = (torch.cat((x.sqrt(), torch.zeros(64).double())) for x in (h, h**2))
+    bound = score_bound(even, even, inv_freq, distances, pairing="half")
+    torch.testing.assert_close(bound, bound_factor(inv_freq, distances))
+    at_256 = score_bound(square, square, inv_freq, distances, pairing="half")[2].item()
+    assert (round((square @ square).item(), 1), round(at_256, 1)) == (21.8, 13.0)
 
 
 def test_ones_against_ones():
