@@ -230,7 +230,8 @@ def test_letters_can_be_read_on_the_smallest_phone_and_nothing_is_wider(show, na
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(100)  # what watches the width draws anew
         frame = page.locator(f"rope-{name} .frame").bounding_box()
-        assert frame["x"] >= 0 and frame["x"] + frame["width"] <= width
+        assert frame["x"] >= 0
+        assert frame["x"] + frame["width"] <= width
         assert frame["width"] <= 704  # 44 rem
         sizes = page.locator(f"rope-{name} svg text").evaluate_all(
             "all => all.map(each => parseFloat(getComputedStyle(each).fontSize) * "
@@ -245,6 +246,20 @@ def test_nothing_moves_by_itself(show, name):
     moving = "root => root.getAnimations({ subtree: true }).length"
     page.locator(f"rope-{name} [name]").first.press("End")
     assert page.locator(f"rope-{name} .frame").evaluate(moving) == 0
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+def test_a_patch_takes_the_query(show, touch):
+    page = show(interactive.grid(), has_touch=touch)
+    box = page.locator("rope-grid .image").bounding_box()
+    for row, column in ((0, 0), (14, 3), (6, 14)):
+        point = (box["x"] + box["width"] * (column + 0.5) / 15,
+                 box["y"] + box["height"] * (row + 0.5) / 15)  # fmt: skip
+        page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+        assert chosen(page, "grid") == {"kind": "line", "row": row, "column": column}
+        agrees(page, "grid")
+    page.mouse.click(box["x"] - 4, box["y"] + 4)  # beside the image
+    assert chosen(page, "grid") == {"kind": "line", "row": 6, "column": 14}
 
 
 def test_all_figures_live_on_one_page(show):

@@ -18,7 +18,7 @@ svg .q { color: var(--blue) } svg .k { color: var(--red) } .score { color: var(-
 .wedge { fill: var(--orange); fill-opacity: .4; stroke: none } .full { fill: currentColor; stroke: none }
 label.q span::before, label.k span::before { content: ""; display: inline-block; width: 1.4em; margin-right: .4em;
   border-top: 3px solid var(--blue); vertical-align: middle } label.k span::before { border-top: 3px dashed var(--red) }
-.k input { accent-color: var(--red) } .both input { accent-color: #6E6E6E }
+.k input { accent-color: var(--red) } .both input { accent-color: #6E6E6E; accent-color: color-mix(in srgb, #888 70%, currentColor) }
 `;
 
     settings() {

@@ -32,13 +32,14 @@ WORDS = COMMON | {
     "title": "Which of the three sliders changes the score?",
     "m": "m, position of the query q",
     "n": "n, position of the key k",
-    "shift": "shift: both, by so many tokens",
+    "shift": "shift of both, in tokens",
     "q": "q",
     "k": "k",
     "distance": f"distance m {MINUS} n, tokens",
     "score": "score",
-    "picture": "A dial with two hands, q turned m times and k turned n times, counter-clockwise from "
-    "where they start; and a curve of the score over the distance, with a dot at the present one.",
+    "picture": "A dial with two hands, q turned m times and k turned n times, counter-clockwise "
+    "from where they start; and a curve of the score over the distance, with a dot at the "
+    "present one.",
     "readout": f"m = {{m}}, n = {{n}}, distance m {MINUS} n = {{distance}}; "
     "angle between the hands {angle}°, score {score}",
     "means": "hand: two numbers of a vector, drawn as an arrow. The faint hands are q and k before "
@@ -110,17 +111,20 @@ def _dial(config: dict, q: list[float], k: list[float]) -> str:
     words = config["words"]
     longest = max(math.hypot(*q), math.hypot(*k))
     aside = math.copysign(0.09, k[0] * q[1] - k[1] * q[0])  # letters make room for each other
+    dashed, italic = f"stroke='{RED}' stroke-dasharray='7 4'", "font-size='15' font-style='italic'"
     drawn = f"<circle r='96' stroke='{GREY}'/><path d='M-96 0H96M0-96V96' stroke='#E3E3E3'/>"
     for name, first, hand, lean, style in (
         ("q", complex(*config["query"]), complex(*q), aside, f"stroke='{BLUE}'"),
-        ("k", complex(*config["key"]), complex(*k), -aside, f"stroke='{RED}' stroke-dasharray='7 4'"),
+        ("k", complex(*config["key"]), complex(*k), -aside, dashed),
     ):
         # The longer hand reaches the dial. Screens count y downwards, so y changes its sign.
-        start, tip = first.conjugate() * 84 / longest, hand.conjugate() * 84 / longest
+        for arrow, thick in ((first, "3' opacity='.35"), (hand, "4")):
+            tip = arrow.conjugate() * 84 / longest
+            drawn += (
+                f"<path d='M0 0L{tip.real:.1f} {tip.imag:.1f}' stroke-width='{thick}' {style}/>"
+            )
         letter = cmath.rect(109, cmath.phase(hand) + lean)
-        drawn += f"<path d='M0 0L{start.real:.1f} {start.imag:.1f}' stroke-width='3' opacity='.35' {style}/>"
-        drawn += f"<path d='M0 0L{tip.real:.1f} {tip.imag:.1f}' stroke-width='4' {style}/>"
-        drawn += label(letter.real, 4 - letter.imag, words[name], "font-size='15' font-style='italic'")
+        drawn += label(letter.real, 4 - letter.imag, words[name], italic)
     return drawn
 
 
@@ -137,13 +141,14 @@ def _curve(config: dict) -> str:
         return 344 - 120 / 2.2 * score / most
 
     x, y = point(config["m"] - config["n"])
+    points = [point(positions * i / 90) for i in range(91)]
     # Not by round, which takes halves to the even number.
     marks = [int(positions * i / 3 + 0.5) for i in range(4)]
     return (
         axes((46, 284, 386, 404), [(46 + 340 * d / positions, str(d)) for d in marks],
              [(up(s), short(s).replace("-", MINUS)) for s in (-most, 0, most)],
              words["distance"], words["score"])
-        + f"<path d='{line([point(positions * i / 90) for i in range(91)])}' stroke='{GREEN}' stroke-width='2'/>"
+        + f"<path d='{line(points)}' stroke='{GREEN}' stroke-width='2'/>"
         + f"<circle r='6' cx='{x:.1f}' cy='{y:.1f}' fill='{GREEN}'/>"
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ WORDS = COMMON | {
     "ahead": "the query, turned ahead by 300 tokens",
     "random": "a random key",
     "even": "products that fall evenly to zero",
-    "distance": "distance from the query back to the key",
+    "distance": f"distance m {MINUS} n",
     "base": "base",
     "bound": "bound",
     "simple": "|q| |k|",
@@ -45,10 +45,11 @@ WORDS = COMMON | {
     "bound of the paper, the bound |q| |k| and the spread of random keys.",
     "readout": "distance {distance}, base {base}: score {score}, bound {bound}, |q| |k| {simple}, "
     "spread of random keys {spread}",
-    "means": "score: the dot product of the turned query and the turned key. The axis shows its "
+    "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
+    "score: the dot product of the turned query and the turned key. The axis shows its "
     "size, logarithmically; the dot is filled where the score is positive, hollow where negative.\n"
-    "bound: RoFormer's, the largest step between neighbouring products h times the summed lengths of "
-    "the partial sums S. The score is never larger.\n"
+    "bound: RoFormer's, the largest step between neighbouring products h times the summed "
+    "lengths of the partial sums S. The score is never larger.\n"
     "products h: each pair of the query times the same pair of the key, as complex numbers; their "
     "turned sum is the score.\n"
     "|q| |k|: the lengths multiplied, which no score exceeds either.\n"
@@ -139,8 +140,9 @@ def _lines(
 def _draw(
     lines: list[list[float]], spread: float, now: tuple[int, float], words: Mapping[str, str]
 ) -> str:
-    drawn = axes((52, 36, 302, 262), [(52 + 0.25 * x, f"{x:,}") for x in (0, 500, 1000)],
-                 [(_height(y), f"{y:,}") for y in _TICKS], words["tokens"], words["size"])  # fmt: skip
+    xs = [(52 + 0.25 * x, f"{x:,}") for x in (0, 500, 1000)]
+    ys = [(_height(y), f"{y:,}") for y in _TICKS]
+    drawn = axes((52, 36, 302, 262), xs, ys, words["tokens"], words["size"])
     score, bound, simple = ([_height(abs(each)) for each in values] for values in lines)
     for y, dashes in ((simple[0], "7 4"), (_height(spread), "2 4")):
         drawn += f"<path d='M52 {y:.1f}H302' stroke='#000' stroke-dasharray='{dashes}'/>"

@@ -18,7 +18,7 @@ p, label, button, summary { overflow-wrap: anywhere }
 .said { margin: .7rem 0; padding: .45rem .75rem; border-left: 4px solid var(--blue); border-radius: 0 .4rem .4rem 0;
   background: #8881; font-size: .95rem; line-height: 1.45; font-variant-numeric: tabular-nums }
 .controls { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: end; margin-top: .7rem }
-label { flex: 1 1 12rem; max-width: 22rem; display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .75rem;
+label { flex: 1 1 10rem; max-width: 22rem; display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .75rem;
   align-items: end; font-size: .95rem; line-height: 1.3 } label:has(select) { flex: 0 1 auto; max-width: 100% }
 input, select { grid-column: 1 / 3; box-sizing: border-box; width: 100%; min-width: 0; height: 2.25rem; margin: 0 }
 input { color: inherit; accent-color: var(--blue); touch-action: pan-y }
@@ -26,9 +26,9 @@ select { font: inherit; color: FieldText; background: Field }
 b { font-weight: 650; font-variant-numeric: tabular-nums } label b { text-align: right; white-space: nowrap }
 button { min-height: 2.25rem; padding: .2rem .9rem; font: inherit; color: inherit; background: none;
   border: 1px solid #888a; border-radius: .4rem; cursor: pointer }
-:is(button, summary, input, select):focus-visible { outline: 2px solid var(--blue); outline-offset: 2px }
-.foot { display: flex; flex-wrap: wrap; align-items: start; gap: .5rem 1rem; margin-top: .7rem; font-size: .95rem }
-details { flex: 1 1 11rem; min-width: 0 } summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line-height: 1.45 }
+:is(button, summary, input, select):focus-visible { outline: 2px solid var(--blue); outline-offset: 2px } input:focus-visible { outline-offset: -3px; border-radius: .4rem }
+.foot { display: flow-root; margin-top: .7rem; font-size: .95rem } .reset { float: right; margin: 0 0 .4rem 1rem }
+summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line-height: 1.45 }
 `;
   const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
   const text = (x, y, says, kind = "") => `<text class="${kind}" x="${+x.toFixed(1)}" y="${+y.toFixed(1)}">${plain(says)}</text>`;
@@ -75,7 +75,7 @@ details { flex: 1 1 11rem; min-width: 0 } summary { padding: .35rem 0; cursor: p
 <div class="frame" role="group" aria-labelledby="title"><p class="title" id="title">${plain(words.title)}</p>
 <div class="body">${this.above?.() ?? ""}<svg role="img"></svg><div class="side"><div class="controls">${settings.map(control).join("")}</div>
 <p class="said" aria-live="polite"></p></div></div>
-<div class="foot"><details><summary>${plain(words.about)}</summary>${means.join("")}</details><button class="reset">${plain(words.reset)}</button></div></div>`;
+<div class="foot"><button class="reset">${plain(words.reset)}</button><details><summary>${plain(words.about)}</summary>${means.join("")}</details></div></div>`;
       root.querySelectorAll("option").forEach((option) => option.text = words[option.value]);
       this.controls = [...root.querySelectorAll("[name]")];
       this.controls.forEach((each) => {

@@ -32,14 +32,14 @@ WORDS = COMMON | {
     "rows": "row",
     "columns": "column",
     "score": "score of the patch's key",
-    "marks": "ring: query; square: highest score",
+    "marks": "ring: query, square: top score",
     "picture": "An image of 15 by 15 patches, each blue where its key's score is positive and red "
     "where it is negative, the deeper the larger. A ring marks the query, a square the highest "
     "score.",
     "readout": "{kind}, query at row {row}, column {column}: highest score {top} at row {top_row}, "
     "column {top_column}; {high} patches score at least 0.6",
-    "means": "patch: a small square of the image, one token. Rows and columns are counted from 0. Tap "
-    "a patch to put the query there.\n"
+    "means": "patch: a small square of the image, one token. Rows and columns are counted from "
+    "0. Tap a patch to put the query there.\n"
     "head: this one looks three rows down and two columns to the left of the query.\n"
     "score: here the mean cosine over all pairs, 1 where every pair points to what the head looks "
     "for.\n"
@@ -112,7 +112,8 @@ def _draw(scores: torch.Tensor, row: int, column: int, words: Mapping[str, str])
     for tenth in (*range(-10, 0), *range(1, 11)):  # patches of one shade share one path
         places = (divmod(place, SIDE) for place, score in enumerate(tenths) if score == tenth)
         squares = "".join(f"M{38 + 20 * x} {38 + 20 * y}h20v20h-20z" for y, x in places)
-        squares += f"M{188 + 14.3 * tenth - 7.15:.1f} 374h14.3v20h-14.3z"  # the scale of the colours
+        # The last one belongs to the scale of the colours.
+        squares += f"M{188 + 14.3 * tenth - 7.15:.1f} 374h14.3v20h-14.3z"
         color = BLUE if tenth > 0 else RED
         drawn += f"<path d='{squares}' fill='{color}' fill-opacity='{abs(tenth) / 10}'/>"
     y, x = divmod(int(scores.argmax()), SIDE)

@@ -32,17 +32,16 @@ WORDS = COMMON | {
     "picture": "A dial for each pair, its hand turned by the distance. Below, a row for each pair "
     "shows which distances would look the same on its dial, and the last row those that all pairs "
     "leave possible.",
-    "readout": "distance {distance}, base {base}, hands read to {precision}: {gone} pairs have gone "
-    "round, {first} are in their first turn, {still} have hardly moved. The best pair alone leaves "
-    "{alone} of {all} distances possible; all together leave {left}: {which}",
-    "means": "i, θ, λ: the pair's number, its frequency in radians per token, and its wavelength 2π/θ, "
-    "the tokens in which it goes round once.\n"
-    "hand: the key's turned pair, seen from the query's: turned by distance × θ, counter-clockwise "
-    "from 3 o'clock. The shaded wedge is as wide as the hand is read exactly.\n"
-    "has gone round: turned by a full turn or more (dashed), so that alone it fits several "
-    "distances.\n"
+    "readout": "distance {distance}, base {base}, hands read to {precision}. Pairs that have gone "
+    "round: {gone}, in their first turn: {first}, hardly moved: {still}. The best pair alone "
+    "leaves {alone} of {all} distances possible; all together leave {left}: {which}",
+    "means": "i, θ, λ: the pair's number, its frequency in radians per token, and its wavelength "
+    "2π/θ, the tokens in which it goes round once.\n"
+    "hand: how far the pair is turned by the distance, that is by distance × θ, counter-clockwise "
+    "from 3 o'clock. The shaded wedge shows how exactly it is read.\n"
+    "gone round: turned by a full turn or more (dashed), so that alone it fits several distances.\n"
     "in its first turn: turned by less than a full turn, and by enough to be read.\n"
-    "hardly moved: turned by less than it is read exactly; it might as well be distance 0.\n"
+    "hardly moved: turned by less than the wedge; it might as well stand for distance 0.\n"
     "row: dark where a distance would turn the hand into the same wedge; evenly pale where such "
     "distances lie too close to be drawn apart. The dashed line is the true distance; the scale is "
     "logarithmic.\n"
@@ -90,9 +89,10 @@ def hands(
     alone, left = fitting(thetas, distance, near)
     kinds = [_kind(distance * theta, near) for theta in thetas]
     numbers = {kind: kinds.count(kind) for kind in ("gone", "first", "still")}
+    which = [f"{each:,}" for each in left[:4]] + ["…"] * (len(left) > 4)
     numbers |= {"distance": f"{distance:,}", "base": f"{base:,}", "precision": f"±{precision}°",
                 "alone": f"{min(alone):,}", "left": f"{len(left):,}", "all": f"{DISTANCES[-1]:,}",
-                "which": ", ".join(f"{each:,}" for each in left[:4]) + ", …" * (len(left) > 4)}  # fmt: skip
+                "which": ", ".join(which)}  # fmt: skip
     picture = _draw(thetas.tolist(), distance, near, kinds, left, words)
     return MovingFigure("hands", config, picture, words["picture"], fill(words["readout"], numbers))
 
@@ -124,7 +124,8 @@ def _draw(
         x, y = 50 + 100 * (i % 4), 40 + 134 * (i // 4)
         angle, dash = distance * theta, " stroke-dasharray='5 3'" if kind == "gone" else ""
         drawn += (
-            f"<circle cx='{x}' cy='{y}' r='36' stroke='{GREY}'/><path d='M{x} {y}h36' stroke='{GREY}'/>"
+            f"<circle cx='{x}' cy='{y}' r='36' stroke='{GREY}'/>"
+            f"<path d='M{x} {y}h36' stroke='{GREY}'/>"
             f"<path d='M{x} {y}l{34 * math.cos(angle):.1f} {-34 * math.sin(angle):.1f}' "
             f"stroke='{BLUE}' stroke-width='4'{dash}/>"
             + label(x, y + 52, f"i = {i}")

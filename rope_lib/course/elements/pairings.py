@@ -11,6 +11,7 @@ from .figure import (
     BLUE,
     COMMON,
     GREY,
+    MINUS,
     RED,
     MovingFigure,
     fill,
@@ -30,20 +31,21 @@ WORDS = COMMON | {
     "rows": "rows of both projections",
     "stored": "as stored",
     "permuted": "permuted to half-split",
-    "distance": "distance from the query back to the key",
+    "distance": f"distance m {MINUS} n",
     "places": "index in the head (box: its row)",
     "score": "score",
     "trained": "as trained",
     "here": "here",
     "picture": "Eight numbers of a head in a row, each with the row of the weights that made it. "
-    "Arcs join the numbers that are turned together, the fastest pair with the thickest arc. Below, "
-    "the score beside that of the model as it was trained.",
+    "Arcs join the numbers that are turned together, the fastest pair with the thickest arc. "
+    "Below, the score beside that of the model as it was trained.",
     "readout": "turned together: {pairs}. Score at distance {distance}: {score}; "
     "in the model as trained: {wanted}. {verdict}",
     "equal": "The same model",
     "other": "Another model",
-    "means": "pair i: two numbers of a vector that are turned together; i = 0 is the fastest, with the "
-    "thickest arc. This head was trained with interleaved pairs.\n"
+    "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
+    "pair i: two numbers of a vector that are turned together; i = 0 is the fastest, "
+    "with the thickest arc. This head was trained with interleaved pairs.\n"
     "interleaved: neighbours are a pair. half-split: a number of the first half with that of the "
     "second half at the same index.\n"
     "row: the row of the query's and the key's weight matrix that makes a number of the head.\n"

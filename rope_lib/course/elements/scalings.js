@@ -64,7 +64,7 @@ if (!customElements.get("rope-scalings")) {
       const [left, top, right, bottom] = [34, 36, room - 16, 226];
       const farthest = turns[turns.length - 1] * 1.2;
       const across = (tokens) => left + 4 + (right - left - 4) * Math.log(tokens / 6) / Math.log(farthest / 6);
-      const up = (times) => 216 - 33 * Math.log2(times);
+      const up = (times) => 216 - 30 * Math.log2(times);
       const mark = (is_new, x, y) => is_new ? `<path class="new" d="M${(x - 4).toFixed(1)} ${(y - 4).toFixed(1)}l8 8m0-8l-8 8"/>`
         : `<circle class="seen" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3.5"/>`;
       const powers = range(9, (i) => 10 ** i).filter((tokens) => tokens > 6 && tokens < farthest);

@@ -33,11 +33,11 @@ WORDS = COMMON | {
     "factor": "factor",
     "wavelength": "wavelength λ, tokens",
     "slower": "times slower",
-    "seen": "pair that meets known angles only",
-    "new": "pair that meets unseen angles",
-    "picture": "A mark for each pair: how many times slower it becomes, over its wavelength. A line "
-    "marks the length of training. Dots are pairs that meet known angles only, crosses are pairs "
-    "that meet unseen ones.",
+    "seen": "meets known angles only",
+    "new": "meets unseen angles",
+    "picture": "A mark for each pair: how many times slower it becomes, over its wavelength. A "
+    "line marks the length of training. Dots are pairs that meet known angles only, crosses are "
+    "pairs that meet unseen ones.",
     "readout": "{method}, factor {factor}: {kept} of {count} pairs as they were, {part} slowed in "
     "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} pairs meet angles "
     "they never showed in training; up to {reach} tokens, none does",
@@ -149,7 +149,7 @@ def _draw(
     drawn += axes(
         (34, 36, 384, 226),
         [(across(each), f"{each:,}") for each in powers[:: math.ceil(len(powers) * 76 / 350)]],
-        [(216 - 33 * math.log2(times), str(times)) for times in (1, 2, 4, 8, 16, 32)],
+        [(216 - 30 * math.log2(times), str(times)) for times in (1, 2, 4, 8, 16, 32)],
         words["wavelength"],
         words["slower"],
     )
@@ -157,7 +157,7 @@ def _draw(
     anchor = f"text-anchor='{'end' if late else 'start'}'"
     drawn += label(end + (-6 if late else 6), 48, f"T = {length:,}", anchor)
     for tokens, times, is_new in zip(waves.tolist(), slower.tolist(), new.tolist(), strict=True):
-        drawn += _mark(is_new, across(tokens), 216 - 33 * math.log2(times))
+        drawn += _mark(is_new, across(tokens), 216 - 30 * math.log2(times))
     for y, is_new, name in ((280, False, "seen"), (298, True, "new")):
         drawn += _mark(is_new, 38, y) + label(48, y + 4, words[name], "text-anchor='start'")
     return svg(308, drawn)

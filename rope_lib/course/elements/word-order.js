@@ -100,7 +100,7 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
       const longest = Math.max(...names.map(size));
       const left = Math.max(size(words.query), longest) + 14;
       const least = Math.max(34, longest + 6);
-      const after = Math.max(126, size(words.changed) + 8);
+      const after = Math.max(...[...texts, words.changed].map(size)) + 14;
       const room = Math.min(this.room, 544);
       const wide = Math.min(92, Math.max(least, (room - left - after) / names.length));
       const right = left + wide * names.length;

@@ -31,7 +31,7 @@ WORDS = COMMON | {
     "move": "{word}, position {place}: drag it, or move it with the arrow keys",
     "space": " ",
     "query": "query",
-    "key": "weights, a column for each key",
+    "key": "weight of each key",
     "output": "output",
     "same": "as at first",
     "changed": "changed",
@@ -85,7 +85,8 @@ def word_order(
     names = [name for name, _ in vectors]
     texts = ["(" + ", ".join(fixed(number, 3) for number in each) + ")" for each in outputs]
     readout = fill(words["readout"], {
-        "sentence": words["space"].join(names), "mode": words[mode], "changed": 0, "count": len(names),
+        "sentence": words["space"].join(names), "mode": words[mode], "changed": 0,
+        "count": len(names),
         "outputs": ", ".join(map(" ".join, zip(names, texts, strict=True)))})  # fmt: skip
     picture = _draw(names, weights, texts, words)
     return MovingFigure("word-order", config, picture, words["picture"], readout)
@@ -97,6 +98,7 @@ def _draw(
     left = max(_size(words["query"]), *map(_size, names)) + 14
     wide = max(34, *(_size(name) + 6 for name in names), min(64, (274 - left) / len(names)))
     right, bold = left + wide * len(names), "font-weight='700'"
+    after = max(map(_size, [*texts, words["changed"]])) + 14
     drawn = label((left + right) / 2, 13, words["key"])
     drawn += label(left - 8, 33, words["query"], "text-anchor='end'")
     drawn += label(right + 10, 33, words["output"], "text-anchor='start'")
@@ -112,7 +114,7 @@ def _draw(
             ) + label(x + wide / 2, y + 25, f"{fixed(100 * weight, 0)}%")
         drawn += label(right + 10, y + 18, text, "text-anchor='start'")
         drawn += label(right + 10, y + 35, words["same"], "text-anchor='start'")
-    return svg(48 + 46 * len(names), drawn, width=max(WIDTH, right + 126))
+    return svg(48 + 46 * len(names), drawn, width=max(WIDTH, right + after))
 
 
 def _size(word: str) -> float:
