@@ -310,8 +310,8 @@ def expected_hands(pairs: int, distance: int, base: int, precision: int) -> str:
     return (
         f"distance {distance:,}, base {base:,}, hands read to ±{precision}°. Pairs that have gone "
         f"round: {gone}, in their first turn: {pairs - gone - still}, hardly moved: {still}. "
-        f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; all together "
-        f"leave {len(left):,}: {which}"
+        f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
+        f"all together leave {len(left):,}: {which}"
     )
 
 
