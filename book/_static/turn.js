@@ -1,4 +1,5 @@
-// The front page's figure: one slider shifts two words, their hands turn, the angle stays.
+// The front page's figure: one slider shifts two words, their hands turn, the angle stays. Hands turn
+// as in the book's clock (rope_lib/course/elements/clock.js): counter-clockwise from 3 o'clock.
 // Without scripts the figure stands still and the slider stays hidden.
 const STEP = 30; // degrees for each position
 const START = { n: 3, m: 5 };
@@ -7,10 +8,15 @@ class RopeTurn extends HTMLElement {
   connectedCallback() {
     this.slider = this.querySelector("input");
     this.readout = this.querySelector(".readout");
-    this.slider.hidden = false;
-    this.slider.addEventListener("input", () => {
+    this.querySelector(".live").hidden = false;
+    const show = () => {
       this.rest();
       this.show();
+    };
+    this.slider.addEventListener("input", show);
+    this.querySelector("button").addEventListener("click", () => {
+      this.slider.value = 0;
+      show();
     });
     this.show();
     this.play();
@@ -38,19 +44,21 @@ class RopeTurn extends HTMLElement {
 
   show() {
     const shift = Number(this.slider.value);
-    this.querySelector("g.turning").style.transform = `rotate(${STEP * shift}deg)`;
+    // Screens turn clockwise for positive angles.
+    this.querySelector("g.turning").style.transform = `rotate(${-STEP * shift}deg)`;
+    this.querySelector("g.moving").style.transform = `translate(${17 * shift}px)`;
     for (const [name, start] of Object.entries(START)) {
       this.querySelector(`output[name=${name}]`).textContent = start + shift;
       this.place(`text.${name}`, start + shift, 118);
     }
     this.place("text.angle", (START.m + START.n) / 2 + shift, 70);
-    this.slider.ariaValueText = `n = ${START.n + shift}, m = ${START.m + shift}`;
+    this.querySelector("b").textContent = shift;
+    this.slider.ariaValueText = `${shift}: n = ${START.n + shift}, m = ${START.m + shift}`;
   }
 
-  // Position 0 points to twelve o'clock and the hands go the way of the clock. The text turns back,
-  // so that it stays upright while it travels.
+  // The text turns back, so that it stays upright while it travels.
   place(selector, position, radius) {
-    const angle = position * STEP - 90;
+    const angle = -position * STEP;
     const text = this.querySelector(selector);
     text.style.transform = `rotate(${angle}deg) translate(${radius}px) rotate(${-angle}deg)`;
   }

@@ -5,17 +5,19 @@ import json
 import math
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
+from rope_lib import inverse_frequencies
 from rope_lib.course import interactive, reference
 from rope_lib.course.elements import clock, hands
-from rope_lib.course.elements.figure import fixed
+from rope_lib.course.elements.figure import fixed, short
 
 TURNS = [
     {},
-    {"query": (0.3, 0.4), "key": (-1.0, 0.5), "theta": 1.0, "m": 0, "n": 30},
+    {"query": (0.3, 0.4), "key": (-1.0, 0.5), "theta": 1.0, "m": 30, "n": 0},
     {"query": (3, 4), "key": (4, 3), "theta": math.radians(15), "m": 7, "n": 7},
 ]
 
@@ -32,8 +34,8 @@ def expected(figure, m: int, n: int, shift: int = 0) -> str:
     lengths = math.hypot(*config["query"]) * math.hypot(*config["key"])
     angle = math.degrees(math.acos(max(-1.0, min(1.0, score / lengths))))
     return (
-        f"m = {m + shift}, n = {n + shift}, m - n = {m - n}; "
-        f"angle between the hands {half_up(angle, 1)}°, score q·k = {half_up(score, 3)}"
+        f"m = {m + shift}, n = {n + shift}, distance m - n = {m - n}; "
+        f"angle between the hands {half_up(angle, 1)}°, score {half_up(score, 3)}"
     ).replace("-", "\u2212")
 
 
@@ -58,7 +60,7 @@ def test_the_first_reading_is_the_reference(turn):
 def test_the_output_is_small_and_the_same_every_time(turn):
     output = interactive.clock(**turn)._repr_html_()
     assert output == interactive.clock(**turn)._repr_html_()
-    assert len(output.encode()) <= 10_000
+    assert len(output.encode()) <= 18_000
     assert "http" not in re.sub(r"xmlns='[^']*'", "", output)
 
 
@@ -80,6 +82,16 @@ def test_numbers_are_rounded_as_a_browser_rounds(number, digits, text):
     assert fixed(number, digits) == text
 
 
+def test_three_digits_that_count_are_written_as_the_browser_writes_them(show):
+    numbers = [1.0, 0.316227766, 0.0316227766, 0.001, 0.00099951, 3.1622776e-4, 1.65e-7, 9.995]
+    numbers += [6.2831853, 99.95, 628.3185, 1986.918, 99_950.0, 999_499.0, 999_500.0, 6.28e7]
+    page = show(interactive.clock())
+    written = page.evaluate("numbers => numbers.map(RopeFigure.short)", numbers)
+    assert [short(number) for number in numbers] == written
+    assert written[:6] == ["1", "0.316", "0.0316", "0.001", "0.001", "3.16×10⁻⁴"]
+    assert written[-2:] == ["1×10⁶", "6.28×10⁷"]
+
+
 @pytest.mark.parametrize(
     ("error", "argument", "value"),
     [
@@ -96,6 +108,7 @@ def test_numbers_are_rounded_as_a_browser_rounds(number, digits, text):
         (TypeError, "m", 1.5),
         (TypeError, "m", True),
         (ValueError, "m", 31),
+        (ValueError, "m", 2),  # before the key, which stands at 3
         (ValueError, "n", -1),
         (ValueError, "positions", 0),
         (TypeError, "shifts", 2.0),
@@ -129,12 +142,16 @@ def test_the_live_figure_starts_as_the_still_one(show, turn):
     figure = interactive.clock(**turn)
     page = show(figure)
     assert reading(page) == figure.readout
-    drawn = page.locator("rope-clock path.q, rope-clock path.k").evaluate_all(
-        "paths => paths.map(path => path.getAttribute('d'))"
-    )
+    # Each hand twice: faint where it starts, and as it is turned.
+    hands = "rope-clock path.{0}.first, rope-clock path.{0}.hand"
+    drawn = [page.locator(hands.format(name)).evaluate_all(
+        "paths => paths.map(path => path.getAttribute('d'))") for name in "qk"]  # fmt: skip
     still = re.findall("d='(M0 0L[^']*)'", figure.picture)
-    coordinates = [list(map(float, re.findall(r"-?[\d.]+", path))) for path in drawn + still]
-    np.testing.assert_allclose(coordinates[:2], coordinates[2:], atol=0.11)
+    assert len(still) == 4
+    coordinates = [
+        list(map(float, re.findall(r"-?[\d.]+", path))) for path in (*drawn[0], *drawn[1], *still)
+    ]
+    np.testing.assert_allclose(coordinates[:4], coordinates[4:], atol=0.11)
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -173,6 +190,41 @@ def test_shifting_both_changes_neither_angle_nor_score(show):
         assert reading(page).split(";")[1] == before
 
 
+def test_a_query_takes_the_key_along_and_never_stands_before_it(show):
+    figure = interactive.clock(m=7, n=4)
+    page = show(figure)
+    moves = [("m", "Home", [0, 0, 0]), ("n", "ArrowRight", [1, 1, 0])]
+    moves += [("m", "ArrowRight", [2, 1, 0]), ("n", "End", [30, 30, 0])]
+    for name, key, wanted in moves:
+        slider(page, name).press(key)
+        assert positions(page) == wanted
+        assert reading(page) == expected(figure, *wanted)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_dot_stands_on_the_curve_at_the_distance(show, turn):
+    """The dot is the score on an axis from minus to plus the product of the lengths."""
+    figure = interactive.clock(**turn)
+    page = show(figure)
+    most = math.hypot(*figure.config["query"]) * math.hypot(*figure.config["key"])
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        slider(page, "n").press(key)
+        m, n, _ = positions(page)
+        dot = page.locator("rope-clock circle.score")
+        x, y = (float(dot.get_attribute(each)) for each in ("cx", "cy"))
+        path = page.locator("rope-clock path.score").get_attribute("d")
+        curve = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path), dtype=float)
+        assert y == pytest.approx(np.interp(x, *curve.T), abs=1.0)
+        left, right = curve[[0, -1], 0]
+        assert (x - left) / (right - left) == pytest.approx((m - n) / 30, abs=0.002)
+        (zero,) = page.locator("rope-clock text", has_text=re.compile("^0$")).evaluate_all(
+            "all => all.filter(each => each.matches('.end'))"
+            ".map(each => each.y.baseVal[0].value)")  # fmt: skip
+        half = (curve[:, 1].max() - curve[:, 1].min()) / 2
+        score = float(re.search(r"score (\S+)", reading(page))[1].replace("\u2212", "-"))
+        assert (zero - 4 - y) / half == pytest.approx(score / most, abs=0.03)
+
+
 def test_the_labels_name_the_sliders_and_the_picture(show):
     page = show(interactive.clock())
     for name in ("m", "n", "shift"):
@@ -185,7 +237,7 @@ def test_two_on_one_page_do_not_disturb_each_other(show):
     page = show(*figures)
     slider(page, "m", which=1).press("End")
     assert reading(page, 0) == figures[0].readout
-    assert reading(page, 1) == expected(figures[1], 30, 5)
+    assert reading(page, 1) == expected(figures[1], 30, 3)
 
 
 def test_a_notebook_around_it_gets_neither_focus_nor_arrow_keys(show):
@@ -201,7 +253,7 @@ def test_a_notebook_around_it_gets_neither_focus_nor_arrow_keys(show):
     page.wait_for_timeout(100)
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    assert reading(page) == expected(figure, 1, 5)
+    assert reading(page) == expected(figure, 1, 0)
 
 
 def test_words_are_text_and_not_markup(show):
@@ -218,7 +270,8 @@ def test_the_hands_stand_out_from_the_page(show, scheme):
     page = show(interactive.clock(), body=colors)
     paper = 1.0 if scheme == "light" else luminance([0x12 / 255] * 3)
     for name in ("q", "k"):
-        text = page.locator(f"rope-clock path.{name}").evaluate("e => getComputedStyle(e).stroke")
+        hand = page.locator(f"rope-clock path.{name}.hand")
+        text = hand.evaluate("e => getComputedStyle(e).stroke")
         numbers = [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
         scale = 1 if text.startswith("color(srgb") else 255
         bright, dim = sorted([paper, luminance([c / scale for c in numbers])], reverse=True)
@@ -236,34 +289,47 @@ def test_without_scripts_a_picture_and_the_numbers_remain(show):
     page = show(figure, java_script_enabled=False)
     assert page.get_by_text(figure.readout).is_visible()
     picture = page.get_by_role("img", name=clock.WORDS["picture"])
-    assert picture.bounding_box()["width"] == 320
+    assert 373 < picture.bounding_box()["width"] <= 374  # all there is between the page's margins
 
 
 # ---------------------------------------------------------------- a whole head of hands
 
 
-def expected_hands(pairs: int, distance: int, base: int) -> str:
-    """Counted from the definition of the frequencies."""
-    angles = [distance * base ** (-i / pairs) for i in range(pairs)]
-    gone = sum(angle >= 2 * math.pi for angle in angles)
-    still = sum(angle < math.radians(5) for angle in angles)
+def expected_hands(pairs: int, distance: int, base: int, precision: int) -> str:
+    """Counted from the definition of the frequencies: a candidate fits a hand if it is that "
+    "near."""
+    thetas = [base ** (-i / pairs) for i in range(pairs)]
+    near = math.radians(precision)
+    gone = sum(distance * theta >= 2 * math.pi for theta in thetas)
+    still = sum(distance * theta < near for theta in thetas)
+    every = np.arange(1, 100_001)
+    off = [(((every - distance) * t + math.pi) % (2 * math.pi)) - math.pi for t in thetas]
+    fits = np.abs(off) <= near
+    left = every[fits.all(axis=0)]
+    which = ", ".join(f"{each:,}" for each in left[:4]) + (", …" if len(left) > 4 else "")
     return (
-        f"distance {distance:,}, base {base:,}: {gone} hands have gone round at least once, "
-        f"{pairs - gone - still} tell it, {still} have hardly moved"
+        f"distance {distance:,}, base {base:,}, hands read to ±{precision}°. Pairs that have gone "
+        f"round: {gone}, in their first turn: {pairs - gone - still}, hardly moved: {still}. "
+        f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
+        f"all together leave {len(left):,}: {which}"
     )
 
 
-HEADS = [{}, {"pairs": 5, "distance": 1000, "base": 500_000}, {"pairs": 32, "distance": 100_000}]
+HEADS = [
+    {},
+    {"pairs": 3, "distance": 1000, "base": 500_000, "precision": 30},
+    {"pairs": 32, "distance": 100_000, "precision": 60},
+]
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_the_first_reading_of_the_hands_is_the_reference(head):
     figure = interactive.hands(**head)
-    known = {"pairs": 8, "distance": 1, "base": 10_000} | head
+    known = {"pairs": 8, "distance": 50, "base": 10_000, "precision": 15} | head
     assert figure.readout == expected_hands(**known)
     output = figure._repr_html_()
     assert output == interactive.hands(**head)._repr_html_()
-    assert len(output.encode()) <= 18_000
+    assert len(output.encode()) <= 34_000
     assert output.count("http") == output.count("xmlns='http")
 
 
@@ -275,10 +341,11 @@ def test_the_hands_follow_keyboard_mouse_and_finger(show, head):
         page = show(figure, has_touch=touch)
         live = page.locator("rope-hands [aria-live=polite]")
         assert live.inner_text() == figure.readout
-        inputs = {n: page.locator(f"rope-hands input[name={n}]") for n in ("distance", "base")}
+        controls = ("distance", "base", "precision")
+        inputs = {n: page.locator(f"rope-hands input[name={n}]") for n in controls}
 
         def now(inputs=inputs):
-            known = {"distance": hands.DISTANCES, "base": hands.BASES}
+            known = dict(zip(inputs, (hands.DISTANCES, hands.BASES, hands.PRECISIONS), strict=True))
             return {name: known[name][int(each.input_value())] for name, each in inputs.items()}
 
         for each in inputs.values():
@@ -293,14 +360,14 @@ def test_the_hands_follow_keyboard_mouse_and_finger(show, head):
             for key in ("Home", "ArrowRight", "ArrowRight", "End"):
                 each.press(key)
                 assert live.inner_text() == expected_hands(pairs, **now())
-        assert page.locator("rope-hands g").count() == pairs
+        assert page.locator("rope-hands .near").count() == pairs
 
 
 def test_the_hands_have_names_and_a_still_picture(show):
     figure, words = interactive.hands(), hands.WORDS
     page = show(figure)
-    for name in ("distance", "base"):
-        assert page.get_by_label(words[name]).get_attribute("name") == name
+    for name in ("distance", "base", "precision"):
+        assert page.get_by_label(words[name], exact=True).get_attribute("name") == name
     assert page.get_by_role("img", name=words["picture"]).count() == 1
     still = show(figure, java_script_enabled=False)
     assert still.get_by_text(figure.readout).is_visible()
@@ -308,8 +375,8 @@ def test_the_hands_have_names_and_a_still_picture(show):
 
 
 def test_words_of_the_hands_are_text_and_not_markup(show):
-    page = show(interactive.hands(words={"tells": "<i>x</i> & y", "base": "<b>z</b>"}))
-    assert page.locator("rope-hands text").first.text_content() == "<i>x</i> & y"
+    page = show(interactive.hands(words={"together": "<i>x</i> & y", "base": "<b>z</b>"}))
+    assert "<i>x</i> & y" in page.locator("rope-hands text").all_text_contents()
     assert page.get_by_label("<b>z</b>").count() == 1
 
 
@@ -318,14 +385,40 @@ def test_both_figures_on_one_page_share_what_they_can(show):
     page.locator("rope-hands input[name=distance]").press("End")
     assert reading(page) == interactive.clock().readout
     live = page.locator("rope-hands [aria-live=polite]").inner_text()
-    assert live == expected_hands(8, hands.DISTANCES[-1], 10_000)
+    assert live == expected_hands(8, hands.DISTANCES[-1], 10_000, 15)
+
+
+def test_all_pairs_together_leave_one_distance_where_each_leaves_thousands():
+    thetas = inverse_frequencies(16).numpy()
+    alone, left = hands.fitting(thetas, 50, math.radians(15))
+    assert min(alone) > 8000
+    assert left == [50]
+    assert hands.fitting(thetas[:3], 50, math.radians(15))[1][:3] != [50]  # fewer leave more
+
+
+def test_each_dial_says_which_pair_it_is_how_fast_and_how_long(show):
+    page = show(interactive.hands(4, base=500_000))
+    texts = page.locator("rope-hands text").all_text_contents()
+    for i in range(4):
+        theta = 500_000 ** (-i / 4)
+        said = [texts.index(f"i = {i}") + 1, texts.index(f"i = {i}") + 2]
+        for place, name, wanted in zip(said, "θλ", (theta, 2 * math.pi / theta), strict=True):
+            assert texts[place].startswith(f"{name} ")
+            number = texts[place][2:].replace(",", "").replace("×10", "e")
+            number = number.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+            assert float(number) == pytest.approx(wanted, rel=0.005)
+    still = show(interactive.hands(4, base=500_000), java_script_enabled=False)
+    source = still.get_by_role("img").get_attribute("src")
+    written = re.findall(">([^<]+)</text>", unquote(source))
+    assert set(written) == set(texts)
 
 
 @pytest.mark.parametrize(
     ("error", "argument", "value"),
     [
         (ValueError, "pairs", 33), (ValueError, "pairs", 0), (TypeError, "pairs", 2.5),
-        (ValueError, "distance", 3), (ValueError, "base", 12), (TypeError, "words", 3),
+        (ValueError, "distance", 3), (ValueError, "base", 12), (ValueError, "precision", 4),
+        (TypeError, "words", 3),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_of_the_hands_is_named(error, argument, value):

@@ -1,6 +1,7 @@
 """A reader opens chapter 3 in JupyterLab, runs it all, and moves its figures."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -113,14 +114,20 @@ def test_every_cell_runs_in_order_and_none_complains(chapter):
 def test_the_clock_follows_keyboard_and_mouse_and_leaves_the_notebook_alone(chapter):
     clock = chapter.locator("rope-clock").first
     live = clock.locator("[aria-live=polite]")
-    assert live.inner_text() == interactive.clock(m=3, n=5).readout
-    clock.locator("input[name=n]").focus()
+    inputs = {name: clock.locator(f"input[name={name}]") for name in ("m", "n")}
+    m, n = (int(each.input_value()) for each in inputs.values())
+    theta = math.radians(15)
+    assert live.inner_text() == interactive.clock(theta=theta, m=m, n=n).readout
+    inputs["m"].focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
         chapter.keyboard.press(key)
-    assert live.inner_text() == interactive.clock(m=3, n=6).readout
-    box = clock.locator("input[name=m]").bounding_box()
-    chapter.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)
-    assert live.inner_text() == interactive.clock(m=30, n=6).readout
+    assert live.inner_text() == interactive.clock(theta=theta, m=m + 1, n=n).readout
+    box = inputs["n"].bounding_box()
+    chapter.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    assert live.inner_text() == interactive.clock(theta=theta, m=m + 1, n=0).readout
+    clock.locator("button.reset").click()
+    assert live.inner_text() == interactive.clock(theta=theta, m=m, n=n).readout
+    inputs["m"].focus()
     chapter.keyboard.press("a")  # in command mode this would insert a cell
     assert chapter.locator(".jp-CodeCell").count() == chapter.codes
     assert chapter.elsewhere == []

@@ -1,35 +1,35 @@
-// <rope-clock>: a query hand at position m and a key hand at position n on one dial.
-// Numbers and words come from data-config; clock.py writes it, and the picture
-// and line inside the element, which stay where this script does not run.
+// <rope-clock>: a query hand at position m and a key hand at position n on one dial, and the score
+// that they have at every distance. Numbers and words come from data-config; clock.py writes it, and
+// what stands inside the element where this script does not run.
 if (!customElements.get("rope-clock")) {
-  const { fixed } = window.RopeFigure;
+  const { axes, fixed, line, short, text } = window.RopeFigure;
   const turn = ([x, y], angle) => [
     x * Math.cos(angle) - y * Math.sin(angle),
     x * Math.sin(angle) + y * Math.cos(angle),
   ];
+  // Screens count y downwards, so y changes its sign.
+  const at = ([x, y], radius) => `${(x * radius).toFixed(1)} ${(-y * radius).toFixed(1)}`;
 
   customElements.define("rope-clock", class extends window.RopeFigure {
-    page(controls) {
-      return `<style>
-:host { --digits: 4ch; display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
-svg { flex: 1 1 15rem; max-width: 20rem; margin: auto; min-width: 0 }
-text { font-size: 15px; font-style: italic; dominant-baseline: central }
-.q { color: var(--blue) } .k { color: var(--red) }
-div { flex: 1 1 16rem; min-width: 0 }
-</style>
-<svg viewBox="-120 -120 240 240" role="img">
-<circle r="100" opacity=".4"/>
-<circle r="97" pathLength="24" stroke-width="6" stroke-dasharray=".06 .94" stroke-dashoffset=".03" opacity=".5"/>
-<path class="arc" fill="currentColor" fill-opacity=".12" stroke="none"/>
-<circle class="mark" r="5" fill="currentColor" stroke="none" opacity=".6"/>
-<path class="q" stroke-width="4"/><path class="k" stroke-width="4" stroke-dasharray="7 4"/>
-<circle r="4" fill="currentColor" stroke="none"/><text class="q">q</text><text class="k">k</text>
-</svg>${controls}`;
-    }
+    look = `
+svg .q { color: var(--blue) } svg .k { color: var(--red) } .score { color: var(--green) }
+.k.hand { stroke-dasharray: 7 4 } .hand { stroke-width: 4 } .first { opacity: .35; stroke-width: 3 }
+.name { font-size: 15px; font-style: italic; font-weight: 700; dominant-baseline: central }
+.wedge { fill: var(--orange); fill-opacity: .4; stroke: none } .full { fill: currentColor; stroke: none }
+label.q span::before, label.k span::before { content: ""; display: inline-block; width: 1.4em; margin-right: .4em;
+  border-top: 3px solid var(--blue); vertical-align: middle } label.k span::before { border-top: 3px dashed var(--red) }
+.k input { accent-color: var(--red) } .both input { accent-color: #6E6E6E; accent-color: color-mix(in srgb, #888 70%, currentColor) }
+`;
 
     settings() {
       const { m, n, positions, shifts } = this.config;
-      return [["m", "q", positions, m], ["n", "k", positions, n], ["shift", "", shifts, 0]];
+      return [["m", "q", positions, m], ["n", "k", positions, n], ["shift", "both", shifts, 0]];
+    }
+
+    // The query never stands before the key: it takes the key along, or is taken along.
+    settle({ name }) {
+      const [m, n] = this.controls;
+      if (Number(m.value) < Number(n.value)) name === "m" ? n.value = m.value : m.value = n.value;
     }
 
     show() {
@@ -39,33 +39,61 @@ div { flex: 1 1 16rem; min-width: 0 }
       const k = turn(key, (n + shift) * theta);
       const score = q[0] * k[0] + q[1] * k[1];
       const angle = Math.atan2(k[0] * q[1] - k[1] * q[0], score);
-      this.move(q, k, angle, shift * theta);
-      this.say({
-        m: m + shift, n: n + shift, distance: fixed(m - n, 0),
-        angle: fixed((Math.abs(angle) * 180) / Math.PI, 1), score: fixed(score, 3),
-      });
+      const degrees = fixed((Math.abs(angle) * 180) / Math.PI, 1);
+      const wide = this.room >= 500;
+      const middle = wide ? 122 : this.room / 2;
+      const box = wide ? [292, 40, this.room - 12, 190] : [46, 284, this.room - 14, 404];
+      this.draw(this.room, wide ? 240 : 446,
+        `<g transform="translate(${middle} 120)">${this.dial(q, k, angle, degrees)}</g>` +
+        this.curve(box, m - n, score));
+      this.say({ m: m + shift, n: n + shift, distance: m - n, angle: degrees, score: fixed(score, 3) });
     }
 
-    // The longer hand reaches the dial, letters make room for each other. Screens count y
-    // downwards, so y changes its sign.
-    move(q, k, angle, shifted) {
+    // The longer hand reaches the dial, letters make room for each other.
+    dial(q, k, angle, degrees) {
+      const { query, key, words } = this.config;
       const longest = Math.max(Math.hypot(...q), Math.hypot(...k));
-      const at = ([x, y], radius) => `${(x * radius).toFixed(1)} ${(-y * radius).toFixed(1)}`;
+      const hand = (kind, arrow) => `<path class="${kind}" d="M0 0L${at(arrow, 84 / longest)}"/>`;
+      const name = (kind, arrow, lean) => {
+        const [x, y] = at(turn(arrow, lean), 109 / Math.hypot(...arrow)).split(" ");
+        return text(+x, +y, words[kind], `${kind} name`);
+      };
       const aside = angle < 0 ? -0.09 : 0.09;
-      for (const [name, hand, lean] of [["q", q, aside], ["k", k, -aside]]) {
-        this.set(`path.${name}`, { d: `M0 0L${at(hand, 88 / longest)}` });
-        const [x, y] = at(turn(hand, lean), 109 / Math.hypot(...hand)).split(" ");
-        this.set(`text.${name}`, { x, y });
-      }
       const from = at(k, 34 / Math.hypot(...k));
       const to = at(q, 34 / Math.hypot(...q));
-      this.set(".arc", { d: `M0 0L${from}A34 34 0 0 ${angle > 0 ? 0 : 1} ${to}Z` });
-      this.set(".mark", { transform: `translate(${at(turn([1, 0], shifted), 100)})` });
+      const middle = turn(k, angle / 2);
+      const away = Math.min(74, Math.max(50, 20 / Math.sin(Math.abs(angle) / 2)));
+      const [x, y] = at(middle, away / Math.hypot(...middle)).split(" ");
+      const size = Math.abs(angle) < 0.3 ? "" : text(+x, +y + 4, `${degrees.replace(".0", "")}°`);
+      return `<circle r="96" opacity=".5"/><path d="M-96 0H96M0-96V96" opacity=".16"/>` +
+        `<circle r="93" pathLength="24" stroke-width="6" stroke-dasharray=".06 .94" stroke-dashoffset=".03" opacity=".5"/>` +
+        `<path class="wedge" d="M0 0L${from}A34 34 0 0 ${angle > 0 ? 0 : 1} ${to}Z"/>` +
+        hand("q first", query) + hand("k first", key) + hand("q hand", q) + hand("k hand", k) +
+        `<circle r="4" class="full"/>` + size +
+        name("q", q, aside) + name("k", k, -aside);
     }
 
-    set(selector, attributes) {
-      const element = this.shadowRoot.querySelector(selector);
-      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    // The score at every distance, and where it is now.
+    curve([left, top, right, bottom], distance, score) {
+      const { query, key, theta, positions, words } = this.config;
+      const most = Math.hypot(...query) * Math.hypot(...key);
+      const lead = Math.atan2(query[1], query[0]) - Math.atan2(key[1], key[0]);
+      const across = (tokens) => left + (right - left) * tokens / positions;
+      const up = (size) => (top + bottom) / 2 - (bottom - top) / 2.2 * size / most;
+      const steps = Array.from({ length: 301 }, (_, i) => positions * i / 300);
+      const [x, y] = [across(distance), up(score)];
+      const rise = -Math.sin(lead + distance * theta);
+      const flat = Math.abs(rise) < 0.4;
+      const side = x < left + 40 ? 1 : x > right - 40 ? -1 : flat ? 0 : rise < 0 ? 1 : -1;
+      const above = flat || side * rise < 0; // where the curve is not
+      return axes([left, top, right, bottom],
+        [0, 1, 2, 3].map((i) => Math.round(positions * i / 3)).map((d) => [across(d), String(d)]),
+        [-most, 0, most].map((size) => [up(size), short(size).replace("-", "−")]),
+        words.distance, words.score) +
+        `<path class="score" d="${line(steps.map((d) => [across(d), up(most * Math.cos(lead + d * theta))]))}" stroke-width="2"/>` +
+        `<path d="M${x.toFixed(1)} ${y.toFixed(1)}V${bottom}" stroke-dasharray="2 3" opacity=".6"/>` +
+        `<circle class="score full" r="6" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}"/>` +
+        text(x + 9 * side, y + (above ? -11 : 20), fixed(score, 2), ["end", "", "start"][side + 1]);
     }
   });
 }

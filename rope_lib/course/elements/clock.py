@@ -9,15 +9,46 @@ import torch
 
 from ...checks import require_count, require_positive
 from ...functional import rotate, rotation_tables
-from .figure import MINUS, MovingFigure, fill, fixed, require_place, require_words
+from .figure import (
+    BLUE,
+    COMMON,
+    GREEN,
+    GREY,
+    MINUS,
+    RED,
+    MovingFigure,
+    axes,
+    fill,
+    fixed,
+    label,
+    line,
+    require_place,
+    require_words,
+    short,
+    svg,
+)
 
-WORDS = {
+WORDS = COMMON | {
+    "title": "Which of the three sliders changes the score?",
     "m": "m, position of the query q",
     "n": "n, position of the key k",
-    "shift": "shift of both",
-    "picture": "A dial with two hands: q, turned m times, and k, turned n times.",
-    "readout": f"m = {{m}}, n = {{n}}, m {MINUS} n = {{distance}}; "
-    "angle between the hands {angle}°, score q·k = {score}",
+    "shift": "shift of both, in tokens",
+    "q": "q",
+    "k": "k",
+    "distance": f"distance m {MINUS} n, tokens",
+    "score": "score",
+    "picture": "A dial with two hands, q turned m times and k turned n times, counter-clockwise "
+    "from where they start; and a curve of the score over the distance, with a dot at the "
+    "present one.",
+    "readout": f"m = {{m}}, n = {{n}}, distance m {MINUS} n = {{distance}}; "
+    "angle between the hands {angle}°, score {score}",
+    "means": "hand: two numbers of a vector, drawn as an arrow. The faint hands are q and k before "
+    "they are turned, as at position 0. Angles are counter-clockwise from 3 o'clock.\n"
+    "position: the token's number in the sequence, from 0. Each position turns a hand by the same "
+    "angle.\n"
+    f"distance: m {MINUS} n, from the query back to the key; a query never stands before its key.\n"
+    "shift: the same number added to both positions.\n"
+    "score: the dot product of the turned q and the turned k.",
 }
 
 
@@ -25,19 +56,19 @@ def clock(
     query: Sequence[float] = (1.0, 0.0),
     key: Sequence[float] = (1.0, 0.0),
     theta: float = math.pi / 12,
-    m: int = 3,
-    n: int = 5,
+    m: int = 5,
+    n: int = 3,
     *,
     positions: int = 30,
     shifts: int = 100,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """Two hands on one dial, a query at ``m`` and a key at ``n``, with a slider to shift both.
+    """A query at ``m`` and a key at ``n`` on one dial, their score, and a slider to shift both.
 
     Args:
         query, key: two numbers each, the hands at position 0, longer than 0.
         theta: radians per position, counter-clockwise; greater than 0.
-        m, n: the first positions, 0 to ``positions``.
+        m, n: the first positions, 0 to ``positions``; the query does not stand before the key.
         positions, shifts: the largest value of the sliders, in tokens.
         words: replaces some or all of ``elements.clock.WORDS``.
 
@@ -52,12 +83,14 @@ def clock(
     positions, shifts = require_count("positions", positions), require_count("shifts", shifts)
     m = require_place("m", m, positions, "positions")
     n = require_place("n", n, positions, "positions")
+    if m < n:
+        raise ValueError(f"m must be at least n, the query not before the key, got {m} < {n}")
     words = require_words(words, WORDS)
     config = {"query": query, "key": key, "theta": theta, "m": m, "n": n,
               "positions": positions, "shifts": shifts, "words": words}  # fmt: skip
     cos, sin = rotation_tables(torch.tensor([m, n]), torch.tensor([theta]).double(), torch.float64)
     hands = rotate(torch.tensor([query, key]).double(), cos, sin, pairing="interleaved")
-    picture, readout = _draw(*hands.tolist()), _read(words["readout"], m, n, hands)
+    picture, readout = _draw(config, hands.tolist()), _read(words["readout"], m, n, hands)
     return MovingFigure("clock", config, picture, words["picture"], readout)
 
 
@@ -65,29 +98,59 @@ def _read(template: str, m: int, n: int, hands: torch.Tensor) -> str:
     (q_x, q_y), (k_x, k_y) = hands.tolist()
     score = q_x * k_x + q_y * k_y
     angle = math.degrees(math.atan2(abs(k_x * q_y - k_y * q_x), score))
-    return fill(template, {"m": m, "n": n, "distance": fixed(m - n, 0),
+    return fill(template, {"m": m, "n": n, "distance": m - n,
                            "angle": fixed(angle, 1), "score": fixed(score, 3)})  # fmt: skip
 
 
-def _draw(q: list[float], k: list[float]) -> str:
+def _draw(config: dict, turned: list[list[float]]) -> str:
+    dial = _dial(config, *turned)
+    return svg(446, f"<g transform='translate(200 120)'>{dial}</g>{_curve(config)}")
+
+
+def _dial(config: dict, q: list[float], k: list[float]) -> str:
+    words = config["words"]
     longest = max(math.hypot(*q), math.hypot(*k))
     aside = math.copysign(0.09, k[0] * q[1] - k[1] * q[0])  # letters make room for each other
-    drawn = ""
-    for name, hand, lean, style in (
-        ("q", complex(*q), aside, "stroke='#0072B2'"),
-        ("k", complex(*k), -aside, "stroke='#D55E00' stroke-dasharray='7 4'"),
+    dashed, italic = f"stroke='{RED}' stroke-dasharray='7 4'", "font-size='15' font-style='italic'"
+    drawn = f"<circle r='96' stroke='{GREY}'/><path d='M-96 0H96M0-96V96' stroke='#E3E3E3'/>"
+    for name, first, hand, lean, style in (
+        ("q", complex(*config["query"]), complex(*q), aside, f"stroke='{BLUE}'"),
+        ("k", complex(*config["key"]), complex(*k), -aside, dashed),
     ):
         # The longer hand reaches the dial. Screens count y downwards, so y changes its sign.
-        tip, letter = hand * 88 / longest, cmath.rect(109, cmath.phase(hand) + lean)
-        drawn += f"<path d='M0 0L{tip.real:.1f} {-tip.imag:.1f}' stroke-width='4' {style}/>"
-        drawn += f"<text x='{letter.real:.1f}' y='{5 - letter.imag:.1f}'>{name}</text>"
+        for arrow, thick in ((first, "3' opacity='.35"), (hand, "4")):
+            tip = arrow.conjugate() * 84 / longest
+            drawn += (
+                f"<path d='M0 0L{tip.real:.1f} {tip.imag:.1f}' stroke-width='{thick}' {style}/>"
+            )
+        letter = cmath.rect(109, cmath.phase(hand) + lean)
+        drawn += label(letter.real, 4 - letter.imag, words[name], italic)
+    return drawn
+
+
+def _curve(config: dict) -> str:
+    """The score at every distance, and where it is."""
+    query, key = complex(*config["query"]), complex(*config["key"])
+    positions, words, most = config["positions"], config["words"], abs(query) * abs(key)
+
+    def point(distance: float) -> tuple[float, float]:
+        score = (query * cmath.exp(1j * distance * config["theta"]) * key.conjugate()).real
+        return 46 + 340 * distance / positions, up(score)
+
+    def up(score: float) -> float:
+        return 344 - 120 / 2.2 * score / most
+
+    x, y = point(config["m"] - config["n"])
+    points = [point(positions * i / 90) for i in range(91)]
+    # Not by round, which takes halves to the even number.
+    marks = [int(positions * i / 3 + 0.5) for i in range(4)]
     return (
-        "<svg xmlns='http://www.w3.org/2000/svg' width='320' height='320' "
-        "viewBox='-120 -120 240 240' fill='none' font-family='sans-serif' text-anchor='middle'>"
-        "<path fill='#fff' d='M-120-120h240v240h-240z'/><circle r='100' stroke='#6E6E6E'/>"
-        + drawn.replace("<text", "<text fill='#000' font-style='italic'")
-        + "</svg>"
-    )
+        axes((46, 284, 386, 404), [(46 + 340 * d / positions, str(d)) for d in marks],
+             [(up(s), short(s).replace("-", MINUS)) for s in (-most, 0, most)],
+             words["distance"], words["score"])
+        + f"<path d='{line(points)}' stroke='{GREEN}' stroke-width='2'/>"
+        + f"<circle r='6' cx='{x:.1f}' cy='{y:.1f}' fill='{GREEN}'/>"
+    )  # fmt: skip
 
 
 def _require_arrow(name: str, value: Sequence[float]) -> list[float]:

@@ -1,19 +1,17 @@
-// <rope-decay>: the size of a score over the distance, beside the bounds and random pairs.
-// Numbers and words come from data-config; decay.py writes it, and the picture and line inside
-// the element, which stay where this script does not run.
+// <rope-decay>: the size of a score over the distance, beside the bounds and random keys.
+// Numbers and words come from data-config; decay.py writes it, and what stands inside the element
+// where this script does not run.
 if (!customElements.get("rope-decay")) {
-  const { fixed, line, plain, written } = window.RopeFigure;
-  const across = (distance) => 54 + 0.24 * distance;
-  const height = (size) => 236 - 226 * (Math.log(Math.max(size, 0.5) / 0.5) / Math.log(60000));
+  const { axes, fixed, line, text, written } = window.RopeFigure;
+  const height = (size) => 262 - 226 * (Math.log(Math.max(size, 0.5) / 0.5) / Math.log(60000));
 
   customElements.define("rope-decay", class extends window.RopeFigure {
-    page(controls) {
-      return `<style>
-.score { color: var(--blue) } .bound { color: var(--red) } .simple, .spread, .axis { opacity: .7 }
-path { stroke-width: 1.5 } .simple { stroke-dasharray: 7 4 } .spread { stroke-dasharray: 2 4 }
-text { opacity: 1 } .here { opacity: .6 } .tick { text-anchor: end } .name { text-anchor: start }
-</style><svg role="img"></svg>${controls}`;
-    }
+    look = `
+.score { color: var(--blue) } .bound { color: var(--red) } .simple, .spread { color: inherit }
+path { stroke-width: 1.5 } path.score { stroke-width: 2.5 } .simple { stroke-dasharray: 7 4 } .spread { stroke-dasharray: 2 4 }
+.grid, .axis { stroke-width: 1 } .here { opacity: .6; stroke-dasharray: 2 3 } .name { font-weight: 700 }
+.plus { fill: currentColor } .minus { stroke-width: 2.5 }
+`;
 
     settings() {
       const { keys, choice, distance, farthest, bases, base } = this.config;
@@ -79,21 +77,22 @@ text { opacity: 1 } .here { opacity: .6 } .tick { text-anchor: end } .name { tex
     }
 
     curves(all, flat, distance, score) {
-      const { words } = this.config;
+      const { farthest, words } = this.config;
+      const room = this.room;
+      const [left, right] = [52, room - 98];
+      const across = (tokens) => left + (right - left) * tokens / farthest;
       const path = (kind, d) => `<path class="${kind}" d="${d}"/>`;
-      const text = (kind, x, y, says) =>
-        `<text class="${kind}" x="${x}" y="${y}">${plain(says)}</text>`;
       const curve = (i) => line(all.map((row) => [across(row[0]), height(Math.abs(row[i]))]));
-      const level = (kind) => path(kind, `M54 ${height(flat[kind])}H294`);
+      const level = (kind) => path(kind, `M${left} ${height(flat[kind])}H${right}`);
       const ends = { score: 3, bound: all[all.length - 1][2], ...flat };
-      this.draw(400, 262, path("axis", "M54 10V236H294") +
-        [1, 10, 100, 1000, 10000].map((y) => text("tick", 49, height(y) + 4, written(y))).join("") +
-        [0, 500, 1000].map((x) => text("", across(x), 254, written(x))).join("") +
-        path("here", `M${across(distance)} 10V236`) + path("score", curve(1)) +
-        path("bound", curve(2)) +
-        level("simple") + level("spread") +
-        this.apart(ends).map(([kind, y]) => text(`${kind} name`, 299, y + 4, words[kind])).join("") +
-        `<circle class="score" r="5" cx="${across(distance)}" cy="${height(Math.abs(score))}" fill="currentColor"/>`);
+      const [x, y] = [across(distance), height(Math.abs(score))].map((each) => each.toFixed(1));
+      this.draw(room, 302, axes([left, 36, right, 262],
+        [0, 500, 1000].map((each) => [across(each), written(each)]),
+        [1, 10, 100, 1000, 10000].map((each) => [height(each), written(each)]), words.tokens, words.size) +
+        level("simple") + level("spread") + path("bound", curve(2)) + path("score", curve(1)) +
+        path("here", `M${x} ${y}V262`) +
+        this.apart(ends).map(([kind, end]) => text(right + 6, end + 4, words[kind], `${kind} name start`)).join("") +
+        `<circle class="score ${score < 0 ? "minus" : "plus"}" r="6" cx="${x}" cy="${y}"/>`);
     }
   });
 }

@@ -9,7 +9,12 @@ from ...checks import require_float_tensor
 from ...frequencies import inverse_frequencies
 from ..decay import bound_factor, key_peaking_at, score_by_distance
 from .figure import (
+    BLUE,
+    COMMON,
+    MINUS,
+    RED,
     MovingFigure,
+    axes,
     fill,
     fixed,
     label,
@@ -21,22 +26,35 @@ from .figure import (
 )
 from .hands import BASES
 
-WORDS = {
+WORDS = COMMON | {
+    "title": "Does a score shrink with distance, and does any bound say so?",
     "key": "key",
     "same": "the query itself",
     "ahead": "the query, turned ahead by 300 tokens",
     "random": "a random key",
-    "even": "products that glide evenly to zero",
-    "distance": "distance from the query back to the key",
+    "even": "products that fall evenly to zero",
+    "distance": f"distance m {MINUS} n",
     "base": "base",
     "bound": "bound",
     "simple": "|q| |k|",
-    "spread": "random pairs",
+    "spread": "random keys",
     "score": "score",
+    "tokens": f"distance m {MINUS} n, tokens",
+    "size": "size of the score, whatever its sign",
     "picture": "The size of a score over distances 0 to 1,000, on a logarithmic axis, with the "
-    "bound of the paper, the bound |q| |k| and the spread of random pairs.",
+    "bound of the paper, the bound |q| |k| and the spread of random keys.",
     "readout": "distance {distance}, base {base}: score {score}, bound {bound}, |q| |k| {simple}, "
-    "random pairs spread by {spread}",
+    "spread of random keys {spread}",
+    "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
+    "score: the dot product of the turned query and the turned key. The axis shows its "
+    "size, logarithmically; the dot is filled where the score is positive, hollow where negative.\n"
+    "bound: RoFormer's, the largest step between neighbouring products h times the summed "
+    "lengths of the partial sums S. The score is never larger.\n"
+    "products h: each pair of the query times the same pair of the key, as complex numbers; their "
+    "turned sum is the score.\n"
+    "|q| |k|: the lengths multiplied, which no score exceeds either.\n"
+    "random keys: √d, the standard deviation of the score of random vectors of d numbers that are "
+    "normally distributed with variance 1.",
 }
 KEYS = ("same", "ahead", "random", "even")
 AHEAD, FARTHEST, STEP, DIGITS = 300, 1000, 4, 4
@@ -54,7 +72,7 @@ def decay(
     """The score of a query with a key to choose, over the distance, beside what bounds it.
 
     The choices: ``"same"`` is the query itself, ``"ahead"`` the query turned ahead by 300 tokens,
-    ``"random"`` the given key. ``"even"`` is a pair of its own, whose products glide evenly to
+    ``"random"`` the given key. ``"even"`` is a pair of its own, whose products fall evenly to
     zero, ``h_i = 1 - i / (d/2)``: for it, RoFormer's bound is as close as it gets.
 
     Args:
@@ -91,7 +109,7 @@ def decay(
         numbers | {"simple": fixed(simple, 1), "spread": fixed(math.sqrt(len(query)), 1)},
     )
     lines = _lines(*pair, inv_freq, torch.arange(0, FARTHEST + 1, 2 * STEP))
-    picture = _draw(lines, math.sqrt(len(query)), words)
+    picture = _draw(lines, math.sqrt(len(query)), (distance, here[0][0]), words)
     return MovingFigure("decay", config, picture, words["picture"], readout)
 
 
@@ -119,22 +137,29 @@ def _lines(
     return [score.tolist(), bound.tolist(), simple.tolist()]
 
 
-def _draw(lines: list[list[float]], spread: float, words: Mapping[str, str]) -> str:
-    drawn = "".join(label(49, _height(y) + 4, f"{y:,}", "text-anchor='end'") for y in _TICKS)
-    drawn += "".join(label(54 + 0.24 * x, 254, f"{x:,}") for x in (0, 500, 1000))
-    drawn += "<path d='M54 10V236H294' stroke='#6E6E6E'/>"
+def _draw(
+    lines: list[list[float]], spread: float, now: tuple[int, float], words: Mapping[str, str]
+) -> str:
+    xs = [(52 + 0.25 * x, f"{x:,}") for x in (0, 500, 1000)]
+    ys = [(_height(y), f"{y:,}") for y in _TICKS]
+    drawn = axes((52, 36, 302, 262), xs, ys, words["tokens"], words["size"])
     score, bound, simple = ([_height(abs(each)) for each in values] for values in lines)
-    for heights, color in ((score, "#0072B2"), (bound, "#D55E00")):
-        points = [(54 + 0.24 * i * 2 * STEP, y) for i, y in enumerate(heights)]
-        drawn += f"<path d='{line(points)}' stroke='{color}' stroke-width='1.5'/>"
     for y, dashes in ((simple[0], "7 4"), (_height(spread), "2 4")):
-        drawn += f"<path d='M54 {y:.1f}H294' stroke='#6E6E6E' stroke-dasharray='{dashes}'/>"
+        drawn += f"<path d='M52 {y:.1f}H302' stroke='#000' stroke-dasharray='{dashes}'/>"
+    for heights, color, width in ((bound, RED, 1.5), (score, BLUE, 2.5)):
+        points = [(52 + 0.25 * i * 2 * STEP, y) for i, y in enumerate(heights)]
+        drawn += f"<path d='{line(points)}' stroke='{color}' stroke-width='{width}'/>"
     ends = {"score": _height(3), "bound": bound[-1], "simple": simple[0], "spread": _height(spread)}
     above = 0.0
     for name, y in sorted(ends.items(), key=lambda end: end[1]):
         above = max(y, above + 16)  # no name lies on the one above
-        drawn += label(299, round(above) + 4, words[name], "text-anchor='start'")
-    return svg(400, 262, drawn, "text-anchor='middle'")
+        drawn += label(308, above + 4, words[name], "text-anchor='start' font-weight='700'")
+    distance, size = now
+    drawn += (
+        f"<circle r='6' cx='{52 + 0.25 * distance:.1f}' cy='{_height(abs(size)):.1f}' "
+        f"stroke='{BLUE}' stroke-width='2.5' fill='{BLUE if size >= 0 else '#fff'}'/>"
+    )
+    return svg(302, drawn)
 
 
 _TICKS = (1, 10, 100, 1000, 10_000)
@@ -142,7 +167,7 @@ _TICKS = (1, 10, 100, 1000, 10_000)
 
 def _height(size: float) -> float:
     """Logarithmic: 0.5 at the bottom, 30,000 at the top."""
-    return 236 - 226 * (math.log(max(size, 0.5) / 0.5) / math.log(60_000))
+    return 262 - 226 * (math.log(max(size, 0.5) / 0.5) / math.log(60_000))
 
 
 def _require_vector(name: str, value: torch.Tensor) -> torch.Tensor:

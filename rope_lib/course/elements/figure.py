@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -11,6 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 MINUS = "\u2212"
+GREY, BLUE, RED, GREEN, ORANGE = "#6E6E6E", "#0072B2", "#D55E00", "#009E73", "#E69F00"
+WIDTH = 400  # of a still picture: no wider than a phone can show with readable letters
+
+# What every figure says; each adds its own words.
+COMMON = {"reset": "Reset", "about": "What the words mean"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,9 @@ class MovingFigure:
 
     Args:
         name: ``"clock"`` means the element ``<rope-clock>`` and the script ``elements/clock.js``.
-        config: what the script needs, numbers and words, as JSON can hold them.
+        config: what the script needs, numbers and words, as JSON can hold them. ``words`` has at
+            least ``title``, ``about``, ``means`` (a line for each word, ``word: meaning``) and
+            ``reset``.
         picture: an SVG that stands in where scripts do not run; an opaque background keeps it
             readable on dark pages.
         description: the picture's text alternative.
@@ -34,41 +42,72 @@ class MovingFigure:
 
     def _repr_html_(self) -> str:
         config = json.dumps(self.config, ensure_ascii=False, separators=(",", ":"))
+        words = self.config["words"]
+        means = "".join(f"<p>{html.escape(each)}</p>" for each in words["means"].split("\n"))
         # An <img>, since JupyterLab strips <svg> from untrusted outputs.
-        source = "data:image/svg+xml," + quote(self.picture, safe="/:=,'()")
+        source = "data:image/svg+xml," + quote(self.picture, safe=" /:=,;'()")
         return (
             f'<rope-{self.name} data-config="{html.escape(config)}">'
+            f"<p><b>{html.escape(words['title'])}</b></p>"
             f'<img alt="{html.escape(self.description)}" style="max-width:100%" src="{source}">'
-            f"<p>{html.escape(self.readout)}</p></rope-{self.name}>\n"
-            f"<script>\n{self.script()}</script>"
+            f"<p>{html.escape(self.readout)}</p>"
+            f"<details><summary>{html.escape(words['about'])}</summary>{means}</details>"
+            f"</rope-{self.name}>\n<script>\n{self.script()}</script>"
         )
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.readout}>"
 
     def script(self) -> str:
-        """What all share, then the element. Each output carries both: in Colab each is a page."""
+        """What all share, then the element. Each output carries both: in Colab each is a page.
+
+        Comments and the spaces before each line stay in the files.
+        """
         folder = files("rope_lib.course.elements")
-        return "".join(folder.joinpath(f"{n}.js").read_text("utf-8") for n in ("figure", self.name))
+        text = "".join(folder.joinpath(f"{n}.js").read_text("utf-8") for n in ("figure", self.name))
+        return re.sub(r"^\s*(//.*\n)?", "", text, flags=re.MULTILINE)
 
 
-def svg(width: int, height: int, drawn: str, more: str = "") -> str:
+def svg(height: float, drawn: str, more: str = "", width: float = WIDTH) -> str:
     """A picture on white; ``more`` are attributes that all of ``drawn`` inherits."""
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
-        f"viewBox='0 0 {width} {height}' fill='none' font-family='sans-serif' font-size='13' "
-        f"{more}>"
-        f"<path fill='#fff' d='M0 0h{width}v{height}H0z'/>{drawn}</svg>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width:g}' height='{height:g}' "
+        f"viewBox='0 0 {width:g} {height:g}' fill='none' font-family='sans-serif' font-size='12' "
+        f"text-anchor='middle' {more}>"
+        "<style>text{fill:#000}</style>"
+        f"<path fill='#fff' d='M0 0h{width:g}v{height:g}H0z'/>{drawn}</svg>"
     )
 
 
 def label(x: float, y: float, text: str, more: str = "") -> str:
-    return f"<text x='{x:g}' y='{y:g}' fill='#000' {more}>{html.escape(text)}</text>"
+    """Words in a picture; ``more`` are attributes."""
+    more = more and f" {more}"
+    return f"<text x='{round(x, 1):g}' y='{round(y, 1):g}'{more}>{html.escape(text)}</text>"
 
 
 def line(points: Sequence[tuple[float, float]]) -> str:
     """The ``d`` of a path through the points."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+Marks = Sequence[tuple[float, str]]
+
+
+def axes(
+    box: tuple[float, float, float, float], xs: Marks, ys: Marks, xname: str, yname: str
+) -> str:
+    """Two axes around a box, left, top, right, bottom, with names and marks, as the scripts do."""
+    left, top, right, bottom = box
+    grid = "".join(f"M{x:.1f} {top:g}V{bottom:g}" for x, _ in xs)
+    grid += "".join(f"M{left:g} {y:.1f}H{right:g}" for y, _ in ys)
+    return (
+        f"<path d='{grid}' stroke='#E3E3E3'/>"
+        f"<path d='M{left:g} {top:g}V{bottom:g}H{right:g}' stroke='{GREY}'/>"
+        + "".join(label(x, bottom + 17, text) for x, text in xs)
+        + "".join(label(left - 6, y + 4, text, "text-anchor='end'") for y, text in ys)
+        + label((left + right) / 2, bottom + 35, xname)
+        + label(max(left - 44, 1), top - 12, yname, "text-anchor='start'")
+    )
 
 
 def fill(template: str, numbers: Mapping[str, Any]) -> str:
@@ -81,6 +120,20 @@ def fixed(number: float, digits: int) -> str:
     """As the scripts write it: halves away from zero, a real minus sign, none before a zero."""
     rounded = Decimal(number).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return f"{rounded + 0:f}".replace("-", MINUS)
+
+
+def short(number: float) -> str:
+    """Three digits that count, as the scripts write them: 0.316, 6.28, 1,990, 3.16×10⁻⁴."""
+    exact = Decimal(number)
+    power = exact.adjusted()
+    rounded = exact.quantize(Decimal(1).scaleb(power - 2), ROUND_HALF_UP)
+    power = rounded.adjusted()
+    if -3 <= power < 6:
+        text = f"{rounded:,f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    digits = f"{rounded.scaleb(-power):f}"
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}×10{raised}"
 
 
 def require_place(name: str, value: int, largest: int, called: str) -> int:

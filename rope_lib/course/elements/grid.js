@@ -1,19 +1,16 @@
 // <rope-grid>: scores of one query with keys all over an image.
-// Numbers and words come from data-config; grid.py writes it, and the picture and line inside the
-// element, which stay where this script does not run.
+// Numbers and words come from data-config; grid.py writes it, and what stands inside the element where
+// this script does not run.
 if (!customElements.get("rope-grid")) {
-  const { fixed } = window.RopeFigure;
+  const { fixed, text } = window.RopeFigure;
 
   customElements.define("rope-grid", class extends window.RopeFigure {
-    page(controls) {
-      return `<style>
-:host { --digits: 4ch; display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
-svg { flex: 1 1 15rem; max-width: 20rem; min-width: 0; margin: auto; stroke: none; cursor: pointer }
-rect { fill: var(--blue) } circle { stroke: var(--red); stroke-width: 3 }
-.frame { fill: none; stroke: currentColor; opacity: .5 }
-div { flex: 1 1 16rem; min-width: 0 }
-</style><svg role="img"></svg>${controls}`;
-    }
+    look = `
+.body { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: center }
+svg { flex: 1 1 15rem; max-width: 23rem; min-width: 0; margin: auto } .side { flex: 1 1 13rem; min-width: 0 }
+.plus { fill: var(--blue); stroke: none } .minus { fill: var(--red); stroke: none } .image { cursor: pointer; pointer-events: all }
+.query { stroke-width: 3 } .top { stroke-width: 2 }
+`;
 
     settings() {
       const { kinds, kind, side, row, column } = this.config;
@@ -23,13 +20,14 @@ div { flex: 1 1 16rem; min-width: 0 }
 
     // A click on a patch puts the query there; the sliders do the same by keyboard.
     listen() {
-      const svg = this.shadowRoot.querySelector("svg");
+      const { svg } = this;
       const { side } = this.config;
       svg.addEventListener("click", (event) => {
-        const box = svg.getBoundingClientRect();
-        const place = (at, size) => Math.min(side - 1, Math.max(0, Math.floor(at / size * side)));
-        this.controls[1].value = place(event.clientY - box.top, box.height);
-        this.controls[2].value = place(event.clientX - box.left, box.width);
+        const box = svg.querySelector(".image")?.getBoundingClientRect();
+        const place = (at, size) => Math.floor(at / size * side);
+        const [row, column] = [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+        if (Math.min(row, column) < 0 || Math.max(row, column) >= side) return;
+        [this.controls[1].value, this.controls[2].value] = [row, column];
         this.show();
       });
     }
@@ -60,14 +58,31 @@ div { flex: 1 1 16rem; min-width: 0 }
       });
       const top = Math.max(...scores);
       const place = scores.indexOf(top);
-      this.draw(20 * side, 20 * side, scores.map((score, i) =>
-        `<rect x="${20 * (i % side)}" y="${20 * Math.floor(i / side)}" width="20" height="20" fill-opacity="${Math.max(score, 0).toFixed(2)}"/>`
-      ).join("") + `<path class="frame" d="M0 0h${20 * side}v${20 * side}H0z"/>` +
-        `<circle cx="${20 * column + 10}" cy="${20 * row + 10}" r="7"/>`);
+      this.image(scores, place, row, column);
       this.say({
         kind: words[kind], row, column, top: fixed(top, 2), top_row: Math.floor(place / side),
         top_column: place % side, high: scores.filter((score) => score >= high).length,
       });
+    }
+
+    // Blue above zero, red below, the deeper the farther from it; and a scale of the colours.
+    image(scores, top, row, column) {
+      const { side, words } = this.config;
+      const size = Math.min(20, Math.floor((this.room - 52) / side));
+      const edge = size * side;
+      const middle = 38 + edge / 2;
+      const patch = (x, y, width, height, score) => `<rect class="${score < 0 ? "minus" : "plus"}" x="${x.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${height}" fill-opacity="${Math.abs(score).toFixed(2)}"/>`;
+      const at = (each) => 38 + size * each; // of a row or a column
+      const scale = Array.from({ length: 21 }, (_, i) => patch(38 + edge / 21 * i, edge + 74, edge / 21, 20, i / 10 - 1));
+      this.draw(edge + 52, edge + 128, scores.map((score, i) =>
+        patch(at(i % side), at(Math.floor(i / side)), size, size, score)).concat(scale).join("") +
+        `<path class="image axis" d="M38 38h${edge}v${edge}h-${edge}z"/><path class="axis" d="M38 ${edge + 74}h${edge}v20h-${edge}z"/>` +
+        `<rect class="top" x="${at(top % side) + 1}" y="${at(Math.floor(top / side)) + 1}" width="${size - 2}" height="${size - 2}"/>` +
+        `<circle class="query" cx="${at(column + 0.5)}" cy="${at(row + 0.5)}" r="${0.32 * size}"/>` +
+        [0, 7, 14].map((each) => text(at(each + 0.5), 32, String(each)) + text(30, at(each + 0.5) + 4, String(each), "end")).join("") +
+        text(middle, 13, words.columns) + text(2, 32, words.rows, "start") +
+        [-1, 0, 1].map((score) => text(middle + (edge / 2 - 7) * score, edge + 109, fixed(score, 0))).join("") +
+        text(middle, edge + 124, words.score) + text(middle, edge + 58, words.marks));
     }
   });
 }

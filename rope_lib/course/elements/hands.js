@@ -1,47 +1,131 @@
-// <rope-hands>: every hand of a head, turned by the distance between two tokens.
-// Numbers and words come from data-config; hands.py writes it, and the picture
-// and line inside the element, which stay where this script does not run.
+// <rope-hands>: every pair of a head, turned by the distance between two tokens, and which distances
+// would look the same. Numbers and words come from data-config; hands.py writes it, and what stands
+// inside the element where this script does not run.
 if (!customElements.get("rope-hands")) {
-  const { plain, written } = window.RopeFigure;
+  const { short, text, written } = window.RopeFigure;
+  const circle = 2 * Math.PI;
 
   customElements.define("rope-hands", class extends window.RopeFigure {
-    page(controls) {
-      return `<style>
-.still { opacity: .7 } .tells { color: var(--blue) } .gone { color: var(--red) }
-.gone .hand { stroke-dasharray: 5 3 }
-</style><svg role="img"></svg>${controls}`;
-    }
+    look = `
+.first { color: var(--blue) } .gone { color: var(--red) } .gone .hand { stroke-dasharray: 5 3 } .still { opacity: .75 }
+.hand { stroke-width: 4 } .near { fill: currentColor; fill-opacity: .25; stroke: none } .head { font-weight: 700 }
+.fits, .share { stroke: var(--blue) } .left { stroke: var(--green) } .bed { opacity: .08 } .here { stroke-dasharray: 3 3 }
+`;
 
     settings() {
-      return ["distance", "base"].map((name) => {
+      return ["distance", "base", "precision"].map((name) => {
         const values = this.config[`${name}s`];
         return [name, "", values.length - 1, values.indexOf(this.config[name])];
       });
     }
 
     show() {
-      const { pairs, distances, bases, still } = this.config;
-      const known = { distance: distances, base: bases };
-      const [i, j] = this.values((name, place) => written(known[name][place]));
-      const [distance, base] = [distances[i], bases[j]];
-      const count = { gone: 0, tells: 0, still: 0 };
-      const dials = Array.from({ length: pairs }, (_, pair) => {
-        const angle = distance * base ** (-pair / pairs);
-        const kind = angle >= 2 * Math.PI ? "gone" : angle < still ? "still" : "tells";
+      const { pairs, distances, bases, precisions } = this.config;
+      const known = { distance: distances, base: bases, precision: precisions };
+      const [distance, base, degrees] = this.values((name, place) =>
+        name === "precision" ? `±${precisions[place]}°` : written(known[name][place])
+      ).map((place, i) => [distances, bases, precisions][i][place]);
+      const near = degrees * Math.PI / 180;
+      const thetas = Array.from({ length: pairs }, (_, i) => base ** (-i / pairs));
+      const count = { gone: 0, first: 0, still: 0 };
+      const kinds = thetas.map((theta) => {
+        const angle = distance * theta;
+        const kind = angle >= circle ? "gone" : angle < near ? "still" : "first";
         count[kind] += 1;
-        return this.dial(pair, angle, kind);
+        return kind;
       });
-      this.draw(400, Math.ceil(pairs / 4) * 112, dials.join(""));
-      this.say({ distance: written(distance), base: written(base), ...count });
+      const left = this.fitting(distance, thetas, near);
+      const columns = [8, 6, 4, 3, 2].find((each) => each * 82 <= this.room) ?? 1;
+      const across = this.room / Math.min(columns, pairs);
+      const below = Math.ceil(pairs / columns) * 134;
+      const dials = thetas.map((theta, i) => this.dial(i, theta, distance, near, kinds[i],
+        across * (i % columns + 0.5), 40 + 134 * Math.floor(i / columns)));
+      const [rows, height] = this.rows(below + 34, distance, thetas, near, left);
+      this.draw(this.room, height, dials.join("") + rows);
+      this.say({
+        distance: written(distance), base: written(base), precision: `±${degrees}°`, ...count,
+        alone: written(Math.min(...thetas.map((theta) => this.alone(distance, theta, near)))),
+        left: written(left.length), all: written(distances[distances.length - 1]),
+        which: left.slice(0, 4).map(written).join(", ") + (left.length > 4 ? ", …" : ""),
+      });
+    }
+
+    // Every distance that all hands together could stand for, read only as exactly as this.
+    fitting(distance, thetas, near) {
+      const least = Math.cos(near);
+      const all = this.config.distances;
+      const found = [];
+      for (let each = 1; each <= all[all.length - 1]; each++)
+        if (thetas.every((theta) => Math.cos((each - distance) * theta) >= least)) found.push(each);
+      return found;
+    }
+
+    // How many distances one hand leaves by itself: those near it, one turn farther, and so on.
+    alone(distance, theta, near) {
+      const { distances } = this.config;
+      const last = distances[distances.length - 1];
+      let count = 0;
+      for (let k = Math.ceil(-(distance * theta + near) / circle); ; k++) {
+        const from = Math.max(1, Math.ceil(distance + (k * circle - near) / theta));
+        if (from > last) return count;
+        count += Math.max(0, Math.min(last, Math.floor(distance + (k * circle + near) / theta)) - from + 1);
+      }
     }
 
     // Screens count y downwards, so a turn counter-clockwise changes its sign.
-    dial(pair, angle, kind) {
-      const [x, y] = [50 + 100 * (pair % 4), 46 + 112 * Math.floor(pair / 4)];
-      const tip = `${(40 * Math.cos(angle)).toFixed(1)} ${(-40 * Math.sin(angle)).toFixed(1)}`;
-      return `<g class="${kind}" transform="translate(${x} ${y})"><circle r="42" opacity=".4"/>` +
-        `<path d="M0 0H40" opacity=".5"/><path class="hand" d="M0 0L${tip}" stroke-width="4"/>` +
-        `<text y="58">${plain(this.config.words[kind])}</text></g>`;
+    dial(pair, theta, distance, near, kind, x, y) {
+      const at = (angle, radius) => `${(radius * Math.cos(angle)).toFixed(1)} ${(-radius * Math.sin(angle)).toFixed(1)}`;
+      const angle = distance * theta;
+      return `<g class="${kind}" transform="translate(${x.toFixed(1)} ${y})"><circle r="36" opacity=".5"/>` +
+        `<path d="M0 0H36" opacity=".5"/><path class="near" d="M0 0L${at(angle - near, 36)}A36 36 0 0 0 ${at(angle + near, 36)}Z"/>` +
+        `<path class="hand" d="M0 0L${at(angle, 34)}"/></g>` +
+        text(x, y + 52, `i = ${pair}`, "head") + text(x, y + 67, `θ ${short(theta)}`) + text(x, y + 82, `λ ${short(circle / theta)}`);
+    }
+
+    // A row for each pair: the distances that its hand could stand for; the last row is what is left.
+    rows(top, distance, thetas, near, found) {
+      const { distances, words } = this.config;
+      const last = distances[distances.length - 1];
+      const [left, right] = [46, this.room - 26];
+      const across = (tokens) => left + (right - left) * Math.log(Math.max(tokens, 1)) / Math.log(last);
+      const bar = (from, to, y, wide = 2) => { // a stroke, as thick as its row
+        const [a, b] = [across(from), Math.min(across(to), right)];
+        const width = Math.max(b - a, wide);
+        return `M${((a + b - width) / 2).toFixed(1)} ${y}h${width.toFixed(1)}`;
+      };
+      const pitch = Math.max(7, Math.min(18, Math.round(150 / thetas.length)));
+      const every = Math.ceil(15 / pitch);
+      let drawn = text(2, top - 12, words.pair, "start") + `<g stroke-width="${pitch - 2}">`;
+      thetas.forEach((theta, i) => {
+        const y = top + pitch * (i + 0.5);
+        const wave = circle / theta;
+        let fits = "";
+        let turn = Math.ceil((1 - distance - near / theta) / wave);
+        let middle = distance + turn * wave;
+        // Where teeth would touch each other, their share of the circle is shown.
+        while (middle - near / theta <= last && across(middle + wave) - across(middle) >= 5) {
+          fits += bar(middle - near / theta, middle + near / theta, y);
+          middle += wave;
+        }
+        drawn += `<path class="bed" d="${bar(1, last, y)}"/><path class="fits" d="${fits}"/>`;
+        if (middle - near / theta <= last)
+          drawn += `<path class="share" stroke-opacity="${(near / Math.PI).toFixed(3)}" d="${bar(middle - wave / 2, last, y)}"/>`;
+        if (i % every === 0) drawn += text(left - 6, y + 4, String(i), "end");
+      });
+      const y = top + pitch * thetas.length + 15;
+      let [together, before] = ["", -1];
+      for (const each of found) { // those within a pixel share a bar
+        if (across(each) < before) continue;
+        together += bar(each - 0.5, each + 0.5, y, 4);
+        before = across(each) + 1;
+      }
+      const x = across(distance).toFixed(1);
+      const marks = distances.filter((each) => Number.isInteger(Math.log10(each) / (right - left < 330 ? 2 : 1)));
+      return [`${drawn}</g><g stroke-width="18"><path class="bed" d="${bar(1, last, y)}"/><path class="left" d="${together}"/></g>` +
+        text(left - 6, y + 4, words.together, "end head") +
+        `<path class="here" d="M${x} ${top - 6}V${y - 13}"/>` +
+        marks.map((each) => text(across(each), y + 29, written(each))).join("") +
+        text((left + right) / 2, y + 47, words.fits), y + 55];
     }
   });
 }

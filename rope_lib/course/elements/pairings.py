@@ -8,6 +8,11 @@ from ...frequencies import inverse_frequencies
 from ...functional import rotate, rotation_tables
 from ...layout import to_half
 from .figure import (
+    BLUE,
+    COMMON,
+    GREY,
+    MINUS,
+    RED,
     MovingFigure,
     fill,
     fixed,
@@ -18,20 +23,35 @@ from .figure import (
     svg,
 )
 
-WORDS = {
+WORDS = COMMON | {
+    "title": "Which numbers does the program turn together, and is it still the same model?",
     "pairing": "the program turns",
     "interleaved": "neighbours (interleaved)",
-    "half": "first half with second half (half-split)",
+    "half": "two halves (half-split)",
     "rows": "rows of both projections",
     "stored": "as stored",
     "permuted": "permuted to half-split",
-    "distance": "distance from the query back to the key",
+    "distance": f"distance m {MINUS} n",
+    "places": "index in the head (box: its row)",
+    "score": "score",
+    "trained": "as trained",
+    "here": "here",
     "picture": "Eight numbers of a head in a row, each with the row of the weights that made it. "
-    "Arcs join the numbers that are turned together, the fastest pair with the thickest arc.",
+    "Arcs join the numbers that are turned together, the fastest pair with the thickest arc. "
+    "Below, the score beside that of the model as it was trained.",
     "readout": "turned together: {pairs}. Score at distance {distance}: {score}; "
     "in the model as trained: {wanted}. {verdict}",
     "equal": "The same model",
     "other": "Another model",
+    "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
+    "pair i: two numbers of a vector that are turned together; i = 0 is the fastest, "
+    "with the thickest arc. This head was trained with interleaved pairs.\n"
+    "interleaved: neighbours are a pair. half-split: a number of the first half with that of the "
+    "second half at the same index.\n"
+    "row: the row of the query's and the key's weight matrix that makes a number of the head.\n"
+    "permuted to half-split: the even rows first, then the odd ones, in both matrices.\n"
+    "score: the dot product of the turned query and the turned key. It is the same where the same "
+    "rows are turned together by the same angle.",
 }
 PAIRINGS, ROWS = ("interleaved", "half"), ("stored", "permuted")
 QUERY = (0.9, 0.2, -0.4, 0.8, 0.5, -0.7, 0.3, 0.6)
@@ -76,7 +96,8 @@ def pairings(
         "distance": distance, "score": fixed(score, 3), "wanted": fixed(wanted, 3),
         "verdict": words["equal" if abs(score - wanted) < CLOSE else "other"],
     }  # fmt: skip
-    picture, readout = _draw(order, together), fill(words["readout"], numbers)
+    picture = _draw(order, together, score, wanted, words)
+    readout = fill(words["readout"], numbers)
     return MovingFigure("pairings", config, picture, words["picture"], readout)
 
 
@@ -87,15 +108,34 @@ def _score(pairing: str, order: list[int], distance: int) -> float:
     return float(rotate(q[None], *tables, pairing=pairing) @ k)
 
 
-def _draw(order: list[int], together: list[tuple[int, int]]) -> str:
-    drawn = ""
+def _draw(
+    order: list[int],
+    together: list[tuple[int, int]],
+    score: float,
+    wanted: float,
+    words: Mapping[str, str],
+) -> str:
+    bold = "font-weight='700'"
+    drawn = label(200, 184, words["places"])
     for place, row in enumerate(order):
-        x = 24 + 47 * place
-        drawn += f"<path d='M{x - 19} 64h38v38h-38z' stroke='#6E6E6E'/>{label(x, 88, str(row))}"
+        x = 200 + 49 * (place - 3.5)
+        drawn += f"<path d='M{x - 20.5:g} 112h41v36h-41z' stroke='{GREY}'/>"
+        drawn += label(x, 134, str(row), bold) + label(x, 166, str(place))
     for i, (a, b) in enumerate(together):
-        left, right, up = 24 + 47 * a, 24 + 47 * b, 64 - 13 * (b - a) - 14
+        left, right, up = 28.5 + 49 * a, 28.5 + 49 * b, 12 if b - a > 1 else 62
         drawn += (
-            f"<path d='M{left} 62C{left} {up} {right} {up} {right} 62' stroke='#0072B2' "
+            f"<path d='M{left} 110C{left} {up} {right} {up} {right} 110' stroke='{BLUE}' "
             f"stroke-width='{5 - 1.2 * i:g}'/>"
-        )
-    return svg(380, 108, drawn, "text-anchor='middle'")
+        ) + label((left + right) / 2, 110 - 0.75 * (110 - up) - 7, f"i = {i}")
+    drawn += f"<path d='M16 246H384' stroke='{GREY}'/>" + label(200, 283, words["score"])
+    for x in range(-3, 4):
+        drawn += label(200 + 184 / 3 * x, 265, fixed(x, 0))
+        drawn += f"<path d='M{200 + 184 / 3 * x:.1f} 246v5' stroke='{GREY}'/>"
+    drawn += label(28, 216, words["trained"], "text-anchor='start'")
+    drawn += label(228, 216, words["here"], "text-anchor='start'")
+    color = BLUE if abs(score - wanted) < CLOSE else RED
+    for x, y, r in ((200 + 184 / 3 * wanted, 246, 9), (14, 212, 7)):
+        drawn += f"<circle cx='{x:.1f}' cy='{y}' r='{r}' stroke='#000' stroke-width='2.5'/>"
+    for x, y in ((200 + 184 / 3 * score, 246), (214, 212)):
+        drawn += f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{color}'/>"
+    return svg(306, drawn)

@@ -1,20 +1,20 @@
-// <rope-scalings>: how many times slower each hand becomes, and which angles remain unseen.
-// Numbers and words come from data-config; scalings.py writes it, and the picture and line inside
-// the element, which stay where this script does not run.
+// <rope-scalings>: how many times slower each pair turns, and which angles remain unseen.
+// Numbers and words come from data-config; scalings.py writes it, and what stands inside the element
+// where this script does not run.
 if (!customElements.get("rope-scalings")) {
-  const { plain, written } = window.RopeFigure;
+  const { axes, text, written } = window.RopeFigure;
   const clamp = (x) => Math.min(Math.max(x, 0), 1);
   const range = (count, make) => Array.from({ length: count }, (_, i) => make(i));
 
-  // How many times slower each hand becomes. See rope_lib.scaling.
+  // How many times slower each pair turns. See rope_lib.scaling.
   const slowed = {
     none: (s, { width }) => range(width / 2, () => 1),
     linear: (s, { width }) => range(width / 2, () => s),
     ntk: (s, { width }) => range(width / 2, (i) => s ** (2 * i / (width - 2))),
     yarn: (s, { width, base, length }) => {
-      const hand = (turns) => width * Math.log(length / (turns * 2 * Math.PI)) / (2 * Math.log(base));
-      const low = Math.max(Math.floor(hand(32)), 0);
-      const high = Math.min(Math.ceil(hand(1)), width - 1);
+      const pair = (turns) => width * Math.log(length / (turns * 2 * Math.PI)) / (2 * Math.log(base));
+      const low = Math.max(Math.floor(pair(32)), 0);
+      const high = Math.min(Math.ceil(pair(1)), width - 1);
       return range(width / 2, (i) => {
         const squeeze = clamp((i - low) / (low === high ? 0.001 : high - low));
         return 1 / (1 - squeeze + squeeze / s);
@@ -27,14 +27,10 @@ if (!customElements.get("rope-scalings")) {
   };
 
   customElements.define("rope-scalings", class extends window.RopeFigure {
-    page(controls) {
-      return `<style>
-:host { --digits: 4ch }
-circle { fill: var(--blue); stroke: none } .new { color: var(--red); stroke-width: 1.5 }
-.axis { opacity: .7 } .length { stroke-dasharray: 4 4; opacity: .7 }
-.tick { text-anchor: end } .name { text-anchor: start }
-</style><svg role="img"></svg>${controls}`;
-    }
+    look = `
+.seen { color: var(--blue); fill: currentColor; stroke: none } .new { color: var(--red); stroke-width: 2 }
+.length { stroke-dasharray: 4 4 } .open { fill: currentColor; opacity: .07; stroke: none }
+`;
 
     settings() {
       const { methods, method, factors, factor } = this.config;
@@ -64,25 +60,26 @@ circle { fill: var(--blue); stroke: none } .new { color: var(--red); stroke-widt
 
     dots(turns, slower, unseen) {
       const { length, words } = this.config;
+      const room = this.room;
+      const [left, top, right, bottom] = [34, 36, room - 16, 226];
       const farthest = turns[turns.length - 1] * 1.2;
-      const across = (tokens) => 40 + 340 * Math.log(tokens / 6) / Math.log(farthest / 6);
-      const up = (times) => 190 - 34 * Math.log2(times);
-      const text = (kind, x, y, says) =>
-        `<text class="${kind}" x="${x}" y="${y}">${plain(says)}</text>`;
+      const across = (tokens) => left + 4 + (right - left - 4) * Math.log(tokens / 6) / Math.log(farthest / 6);
+      const up = (times) => 216 - 30 * Math.log2(times);
+      const mark = (is_new, x, y) => is_new ? `<path class="new" d="M${(x - 4).toFixed(1)} ${(y - 4).toFixed(1)}l8 8m0-8l-8 8"/>`
+        : `<circle class="seen" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3.5"/>`;
       const powers = range(9, (i) => 10 ** i).filter((tokens) => tokens > 6 && tokens < farthest);
-      const every = powers.length > 5 ? 2 : 1; // or they would lie on each other
-      const dots = turns.map((tokens, i) => {
-        const [x, y] = [across(tokens), up(slower[i])];
-        return unseen[i] ? `<path class="new" d="M${x - 4} ${y - 4}l8 8m0-8l-8 8"/>`
-          : `<circle cx="${x}" cy="${y}" r="3"/>`;
-      });
-      this.draw(400, 238, `<path class="axis" d="M36 10V200H388"/>` +
-        `<path class="length" d="M${across(length)} 10V200"/>` +
-        [1, 2, 4, 8, 16, 32].map((times) => text("tick", 30, up(times) + 4, String(times))).join("") +
-        powers.filter((_, i) => i % every === 0)
-          .map((tokens) => text("", across(tokens), 216, written(tokens))).join("") +
-        text("name", 44, 20, words.slower) + text("", 212, 233, words.wavelength) +
-        text("", across(length) + 10, 20, "T") + dots.join(""));
+      const every = Math.ceil(powers.length * 76 / (right - left)); // or they would lie on each other
+      const end = Math.min(Math.max(across(length), left), right);
+      const late = end > right - 110;
+      this.draw(room, 308, `<path class="open" d="M${end.toFixed(1)} ${top}H${right}V${bottom}H${end.toFixed(1)}z"/>` +
+        axes([left, top, right, bottom],
+          powers.filter((_, i) => i % every === 0).map((tokens) => [across(tokens), written(tokens)]),
+          [1, 2, 4, 8, 16, 32].map((times) => [up(times), String(times)]), words.wavelength, words.slower) +
+        `<path class="length" d="M${end.toFixed(1)} ${top}V${bottom}"/>` +
+        text(end + (late ? -6 : 6), top + 12, `T = ${written(length)}`, late ? "end" : "start") +
+        turns.map((tokens, i) => mark(unseen[i], across(tokens), up(slower[i]))).join("") +
+        mark(false, left + 4, 280) + text(left + 14, 284, words.seen, "start") +
+        mark(true, left + 4, 298) + text(left + 14, 302, words.new, "start"));
     }
   });
 }

@@ -1,4 +1,4 @@
-"""What the repairs for longer texts do to each hand, and which angles remain unseen."""
+"""What the repairs for longer texts do to each pair, and which angles remain unseen."""
 
 import math
 from collections.abc import Mapping
@@ -8,10 +8,22 @@ import torch
 from ...checks import require_count, require_even
 from ...frequencies import inverse_frequencies
 from ...scaling import NTK, Linear, Llama3, YaRN
-from .figure import MovingFigure, fill, label, require_known, require_words, svg
+from .figure import (
+    BLUE,
+    COMMON,
+    RED,
+    MovingFigure,
+    axes,
+    fill,
+    label,
+    require_known,
+    require_words,
+    svg,
+)
 from .hands import BASES
 
-WORDS = {
+WORDS = COMMON | {
+    "title": "Which pairs does a repair slow down, and which still meet new angles?",
     "method": "repair",
     "none": "none",
     "linear": "position interpolation",
@@ -19,13 +31,23 @@ WORDS = {
     "yarn": "YaRN",
     "llama3": "the rule of Llama 3.1",
     "factor": "factor",
-    "wavelength": "tokens for one turn",
+    "wavelength": "wavelength λ, tokens",
     "slower": "times slower",
-    "picture": "A dot for each hand: how many times slower it becomes, against the tokens it needs "
-    "for one turn. A line marks the length of training. Crosses are hands that meet unseen angles.",
-    "readout": "{method}, factor {factor}: {kept} of {count} hands as they were, {part} slowed in "
-    "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} hands meet angles "
+    "seen": "meets known angles only",
+    "new": "meets unseen angles",
+    "picture": "A mark for each pair: how many times slower it becomes, over its wavelength. A "
+    "line marks the length of training. Dots are pairs that meet known angles only, crosses are "
+    "pairs that meet unseen ones.",
+    "readout": "{method}, factor {factor}: {kept} of {count} pairs as they were, {part} slowed in "
+    "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} pairs meet angles "
     "they never showed in training; up to {reach} tokens, none does",
+    "means": "repair: a way to use a trained model on longer texts by slowing pairs down.\n"
+    "factor: how many times longer the texts are than those of training.\n"
+    "wavelength λ: the tokens in which an unchanged pair goes round once. Both axes are "
+    "logarithmic.\n"
+    "T: the length of training, in tokens. Pairs in the shaded part never went round there.\n"
+    "unseen angle: one that this pair did not reach at any distance in training. A pair that went "
+    "round once has shown every angle.",
 }
 METHODS = ("none", "linear", "ntk", "yarn", "llama3")
 FACTORS = (1, 2, 4, 8, 16, 32)
@@ -41,7 +63,7 @@ def scalings(
     *,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """How many times slower each hand of a head becomes, with a menu of repairs and their factor.
+    """How many times slower each pair of a head turns, with a menu of repairs and their factor.
 
     Args:
         head_dim: width of the head, even, 4 to 256.
@@ -76,7 +98,7 @@ def scalings(
     numbers = {"method": words[method], "factor": factor, "count": len(plain),
                "text": f"{length * factor:,}", "unseen": int(new.sum()),
                "reach": _reach(plain, slower, length)} | _kinds(slower, factor)  # fmt: skip
-    picture = _draw(2 * math.pi / plain, slower, new, length)
+    picture = _draw(2 * math.pi / plain, slower, new, length, words)
     readout = fill(words["readout"], numbers)
     return MovingFigure("scalings", config, picture, words["picture"], readout)
 
@@ -91,12 +113,12 @@ _SCALINGS = {
 
 
 def _unseen(plain: torch.Tensor, slower: torch.Tensor, length: int, factor: int) -> torch.Tensor:
-    """Which hands never came round in training, and go farther in the longer text."""
+    """Which pairs never came round in training, and go farther in the longer text."""
     return (length * plain < 2 * math.pi) & (slower * CLOSE < factor)
 
 
 def _reach(plain: torch.Tensor, slower: torch.Tensor, length: int) -> str:
-    """The longest text in which no hand meets an unseen angle; all of them, if all come round."""
+    """The longest text in which no pair meets an unseen angle; all of them, if all come round."""
     unfinished = slower[length * plain < 2 * math.pi]
     return f"{int(length * unfinished.min() + 0.001):,}" if len(unfinished) else "∞"
 
@@ -108,18 +130,40 @@ def _kinds(slower: torch.Tensor, factor: int) -> dict[str, int]:
     return {"kept": kept, "part": len(slower) - kept - whole, "whole": whole}
 
 
-def _draw(turns: torch.Tensor, slower: torch.Tensor, new: torch.Tensor, length: int) -> str:
-    def across(tokens: float) -> float:
-        return 40 + 340 * math.log(tokens / 6) / math.log(float(turns.max()) * 1.2 / 6)
+def _draw(
+    waves: torch.Tensor,
+    slower: torch.Tensor,
+    new: torch.Tensor,
+    length: int,
+    words: Mapping[str, str],
+) -> str:
+    farthest = float(waves.max()) * 1.2
 
-    drawn = "<path d='M36 10V200H388' stroke='#6E6E6E'/>"
-    drawn += f"<path d='M{across(length):.1f} 10V200' stroke='#6E6E6E' stroke-dasharray='4 4'/>"
-    for times in (1, 2, 4, 8, 16, 32):
-        drawn += label(30, 190 - 34 * math.log2(times) + 4, str(times), "text-anchor='end'")
-    for tokens, times, is_new in zip(turns.tolist(), slower.tolist(), new.tolist(), strict=True):
-        x, y = across(tokens), 190 - 34 * math.log2(times)
-        if is_new:
-            drawn += f"<path d='M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8' stroke='#D55E00'/>"
-        else:
-            drawn += f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='#0072B2'/>"
-    return svg(400, 206, drawn)
+    def across(tokens: float) -> float:
+        return 38 + 346 * math.log(tokens / 6) / math.log(farthest / 6)
+
+    powers = [10**i for i in range(1, 9) if 10**i < farthest]
+    end = min(max(across(length), 34), 384)
+    late = end > 274
+    drawn = f"<path d='M{end:.1f} 36H384V226H{end:.1f}z' fill='#F2F2F2'/>"
+    drawn += axes(
+        (34, 36, 384, 226),
+        [(across(each), f"{each:,}") for each in powers[:: math.ceil(len(powers) * 76 / 350)]],
+        [(216 - 30 * math.log2(times), str(times)) for times in (1, 2, 4, 8, 16, 32)],
+        words["wavelength"],
+        words["slower"],
+    )
+    drawn += f"<path d='M{end:.1f} 36V226' stroke='#000' stroke-dasharray='4 4'/>"
+    anchor = f"text-anchor='{'end' if late else 'start'}'"
+    drawn += label(end + (-6 if late else 6), 48, f"T = {length:,}", anchor)
+    for tokens, times, is_new in zip(waves.tolist(), slower.tolist(), new.tolist(), strict=True):
+        drawn += _mark(is_new, across(tokens), 216 - 30 * math.log2(times))
+    for y, is_new, name in ((280, False, "seen"), (298, True, "new")):
+        drawn += _mark(is_new, 38, y) + label(48, y + 4, words[name], "text-anchor='start'")
+    return svg(308, drawn)
+
+
+def _mark(is_new: bool, x: float, y: float) -> str:
+    if is_new:
+        return f"<path d='M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8' stroke='{RED}' stroke-width='2'/>"
+    return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3.5' fill='{BLUE}'/>"

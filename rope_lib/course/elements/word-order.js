@@ -1,30 +1,35 @@
 // <rope-word-order>: words that can be dragged, and what attention makes of each.
-// Numbers and words come from data-config; word_order.py writes it, and the picture and line
-// inside the element, which stay where this script does not run.
+// Numbers and words come from data-config; word_order.py writes it, and what stands inside the
+// element where this script does not run.
 if (!customElements.get("rope-word-order")) {
-  const { fixed, plain } = window.RopeFigure;
+  const { fixed, plain, text } = window.RopeFigure;
+  const size = (word) => [...word].reduce((sum, c) => sum + (c > "⺀" ? 13 : 7.4), 0);
 
   customElements.define("rope-word-order", class extends window.RopeFigure {
-    page(controls) {
-      const buttons = this.config.vectors.map(() => "<button></button>").join("");
-      this.order = this.config.vectors.map((_, place) => place);
-      return `<style>
-.words { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 .75rem }
-button { font: inherit; color: inherit; background: none; border: 2px solid; border-radius: .4rem;
-  padding: .4rem .9rem; min-height: 2.5rem; max-width: 100%; overflow-wrap: anywhere; cursor: grab; touch-action: none; user-select: none }
-svg { max-width: 26rem }
-rect { fill: var(--blue); stroke-opacity: .5 }
-</style><div class="words">${buttons}</div><svg role="img"></svg>${controls}`;
+    look = `
+.words { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0 0 .3rem }
+.words button { border: 2px solid; padding: .4rem .9rem; min-height: 2.75rem; max-width: 100%; cursor: grab; touch-action: none; user-select: none }
+.words button:active { cursor: grabbing } .hint { margin: 0 0 .8rem; font-size: .9rem }
+svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { font-weight: 700 } .new { fill: var(--red) }
+`;
+
+    above() {
+      return `<div class="words">${this.config.vectors.map(() => "<button></button>").join("")}</div>` +
+        `<p class="hint">${plain(this.config.words.hint)}</p>`;
     }
 
     settings() {
       return [["mode", "", this.config.modes, this.config.mode]];
     }
 
-    // A word moves to where the pointer is, or by one place for an arrow key. The button that was
+    restart() {
+      this.order = this.config.vectors.map((_, place) => place);
+    }
+
+    // A word moves to where the pointer is, or by one position for an arrow key. The button that was
     // pressed keeps the pointer; the word moves on to other buttons.
     listen() {
-      const buttons = [...this.shadowRoot.querySelectorAll("button")];
+      const buttons = [...this.shadowRoot.querySelectorAll(".words button")];
       const under = ({ clientX, clientY }) => buttons.findIndex((button) => {
         const { left, right, top, bottom } = button.getBoundingClientRect();
         return left <= clientX && clientX <= right && top <= clientY && clientY <= bottom;
@@ -75,32 +80,41 @@ rect { fill: var(--blue); stroke-opacity: .5 }
       const first = this.attend(vectors.map((_, word) => word), mode).outputs;
       const names = this.order.map((word) => vectors[word][0]);
       const texts = outputs.map((each) => `(${each.map((x) => fixed(x, 3)).join(", ")})`);
-      this.table(names, weights, texts);
-      this.shadowRoot.querySelectorAll("button").forEach((button, place) => {
+      const differs = this.order.map((word, place) =>
+        outputs[place].some((x, i) => Math.abs(x - first[word][i]) > 0.0005));
+      this.table(names, weights, texts, differs);
+      this.shadowRoot.querySelectorAll(".words button").forEach((button, place) => {
         button.textContent = names[place];
         button.setAttribute("aria-label", words.move
-          .replace("{word}", () => names[place]).replace("{place}", place + 1));
+          .replace("{word}", () => names[place]).replace("{place}", place));
       });
-      const differs = (word, place) =>
-        outputs[place].some((x, i) => Math.abs(x - first[word][i]) > 0.0005);
       this.say({
-        sentence: names.join(""), mode: words[mode],
+        sentence: names.join(words.space), mode: words[mode],
         outputs: names.map((name, place) => `${name} ${texts[place]}`).join(", "),
-        changed: this.order.filter(differs).length, count: names.length,
+        changed: differs.filter(Boolean).length, count: names.length,
       });
     }
 
-    table(names, weights, texts) {
-      const text = (x, y, words) => `<text x="${x}" y="${y}">${plain(words)}</text>`;
+    table(names, weights, texts, differs) {
+      const { words } = this.config;
+      const longest = Math.max(...names.map(size));
+      const left = Math.max(size(words.query), longest) + 14;
+      const least = Math.max(34, longest + 6);
+      const after = Math.max(...[...texts, words.changed].map(size)) + 14;
+      const room = Math.min(this.room, 544);
+      const wide = Math.min(92, Math.max(least, (room - left - after) / names.length));
+      const right = left + wide * names.length;
       const rows = weights.map((row, m) => {
-        const y = 26 + 44 * m;
-        return text(32, y + 24, names[m]) + row.map((weight, n) =>
-          `<rect x="${66 + 56 * n}" y="${y}" width="52" height="40" fill-opacity="${0.6 * weight}"/>` +
-          text(92 + 56 * n, y + 24, `${fixed(100 * weight, 0)}%`)).join("") +
-          text(129 + 56 * names.length, y + 24, texts[m]);
+        const y = 44 + 46 * m;
+        return text(left - 8, y + 25, names[m], "end head") + row.map((weight, n) =>
+          `<rect x="${(left + wide * n + 1.5).toFixed(1)}" y="${y}" width="${(wide - 3).toFixed(1)}" height="42" fill-opacity="${0.6 * weight}"/>` +
+          text(left + wide * (n + 0.5), y + 25, `${fixed(100 * weight, 0)}%`)).join("") +
+          text(right + 10, y + 18, texts[m], "start") +
+          text(right + 10, y + 35, words[differs[m] ? "changed" : "same"], differs[m] ? "start head new" : "start");
       });
-      const head = names.map((name, n) => text(92 + 56 * n, 18, name));
-      this.draw(200 + 56 * names.length, 32 + 44 * names.length, head.concat(rows).join(""));
+      this.draw(Math.max(room, right + after), 48 + 46 * names.length,
+        text((left + right) / 2, 13, words.key) + text(left - 8, 33, words.query, "end") + text(right + 10, 33, words.output, "start") +
+        names.map((name, n) => text(left + wide * (n + 0.5), 33, name, "head")).concat(rows).join(""));
     }
   });
 }

@@ -7,20 +7,46 @@ import torch
 
 from ..attention import attention, attention_weights
 from ..encodings import Sinusoidal
-from .figure import MovingFigure, fill, fixed, label, require_known, require_words, svg
+from .figure import (
+    BLUE,
+    COMMON,
+    GREY,
+    WIDTH,
+    MovingFigure,
+    fill,
+    fixed,
+    label,
+    require_known,
+    require_words,
+    svg,
+)
 
-WORDS = {
+WORDS = COMMON | {
+    "title": "Does attention notice the order of the words?",
+    "hint": "Drag a word to another position, or choose it and press the arrow keys.",
     "mode": "what attention gets",
     "none": "the words alone",
     "positions": "words with positions added",
     "mask": "the words and a causal mask",
-    "move": "{word}, place {place}: drag it, or move it with the arrow keys",
-    "picture": "A table of attention weights: a row for each word that looks, a column for each "
-    "word that is looked at, and beside it what the row's word becomes.",
+    "move": "{word}, position {place}: drag it, or move it with the arrow keys",
+    "space": " ",
+    "query": "query",
+    "key": "weight of each key",
+    "output": "output",
+    "same": "as at first",
+    "changed": "changed",
+    "picture": "A table of attention weights: a row for each query, the word that looks, a column "
+    "for each key, the word that is looked at, and beside it the row's output.",
     "readout": "{sentence}, {mode}: {outputs}. {changed} of {count} words differ from the first "
     "order",
+    "means": "query, key: the word that looks, and a word that it looks at. Here one vector of two "
+    "numbers serves as a word's query, key and value.\n"
+    "weight: the share of a row that a key gets: softmax of the dot products of that row.\n"
+    "output: what the row's word becomes, the values mixed by the weights of the row.\n"
+    "positions added: (sin m, cos m) is added to the word at position m, counted from 0.\n"
+    "causal mask: a word looks at itself and at what stands before it.",
 }
-VECTORS = {"小明": (1, 0), "喜欢": (1, 1), "小红": (0, 2)}
+VECTORS = {"Ming": (1, 0), "likes": (1, 1), "Hong": (0, 2)}
 MODES = ("none", "positions", "mask")
 
 
@@ -33,7 +59,7 @@ def word_order(
     """Words to drag into another order, and what attention makes of each.
 
     A word's vector is query, key and value at once, and scores are not divided by anything.
-    Positions are the sinusoidal ones of width 2: ``(sin m, cos m)`` is added at place ``m``.
+    Positions are the sinusoidal ones of width 2: ``(sin m, cos m)`` is added at position ``m``.
 
     Args:
         vectors: two numbers for each of 2 to 5 words, in their first order; ``VECTORS`` if None.
@@ -59,24 +85,41 @@ def word_order(
     names = [name for name, _ in vectors]
     texts = ["(" + ", ".join(fixed(number, 3) for number in each) + ")" for each in outputs]
     readout = fill(words["readout"], {
-        "sentence": "".join(names), "mode": words[mode], "changed": 0, "count": len(names),
+        "sentence": words["space"].join(names), "mode": words[mode], "changed": 0,
+        "count": len(names),
         "outputs": ", ".join(map(" ".join, zip(names, texts, strict=True)))})  # fmt: skip
-    picture = _draw(names, weights, texts)
+    picture = _draw(names, weights, texts, words)
     return MovingFigure("word-order", config, picture, words["picture"], readout)
 
 
-def _draw(names: list[str], weights: list[list[float]], texts: list[str]) -> str:
-    drawn = "".join(label(92 + 56 * n, 18, name) for n, name in enumerate(names))
+def _draw(
+    names: list[str], weights: list[list[float]], texts: list[str], words: Mapping[str, str]
+) -> str:
+    left = max(_size(words["query"]), *map(_size, names)) + 14
+    wide = max(34, *(_size(name) + 6 for name in names), min(64, (274 - left) / len(names)))
+    right, bold = left + wide * len(names), "font-weight='700'"
+    after = max(map(_size, [*texts, words["changed"]])) + 14
+    drawn = label((left + right) / 2, 13, words["key"])
+    drawn += label(left - 8, 33, words["query"], "text-anchor='end'")
+    drawn += label(right + 10, 33, words["output"], "text-anchor='start'")
     for m, (name, row, text) in enumerate(zip(names, weights, texts, strict=True)):
-        drawn += label(32, 50 + 44 * m, name)
+        y = 44 + 46 * m
+        drawn += label(left + wide * (m + 0.5), 33, name, bold)
+        drawn += label(left - 8, y + 25, name, f"text-anchor='end' {bold}")
         for n, weight in enumerate(row):
+            x = left + wide * n
             drawn += (
-                f"<path d='M{66 + 56 * n} {26 + 44 * m}h52v40h-52z' fill='#0072B2' "
-                f"fill-opacity='{0.6 * weight:.3f}' stroke='#6E6E6E'/>"
-            ) + label(92 + 56 * n, 50 + 44 * m, f"{fixed(100 * weight, 0)}%")
-        drawn += label(129 + 56 * len(names), 50 + 44 * m, text)
-    width, height = 200 + 56 * len(names), 32 + 44 * len(names)
-    return svg(width, height, drawn, "text-anchor='middle'")
+                f"<path d='M{x + 1.5:.1f} {y}h{wide - 3:.1f}v42h-{wide - 3:.1f}z' fill='{BLUE}' "
+                f"fill-opacity='{0.6 * weight:.3f}' stroke='{GREY}'/>"
+            ) + label(x + wide / 2, y + 25, f"{fixed(100 * weight, 0)}%")
+        drawn += label(right + 10, y + 18, text, "text-anchor='start'")
+        drawn += label(right + 10, y + 35, words["same"], "text-anchor='start'")
+    return svg(48 + 46 * len(names), drawn, width=max(WIDTH, right + after))
+
+
+def _size(word: str) -> float:
+    """Room for a word in pixels, whatever the font."""
+    return sum(13 if letter > "⺀" else 7.4 for letter in word)
 
 
 def _require_vectors(vectors: Mapping[str, Sequence[float]]) -> list[tuple[str, list[float]]]:
