@@ -88,7 +88,10 @@ def failure(data, tmp_path, monkeypatch):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["compare", "compare_long", "fair", "length", "linear", "heads", "cost"])
+RESULTS = ["compare", "compare_long", "fair", "length", "linear", "heads", "cost"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
 def test_another_result_makes_another_page(name, claims, monkeypatch):
     """Every number of a result file in turn would be too many: all of one file grow by a tenth."""
     before, load = ledger.render(claims), results.load
