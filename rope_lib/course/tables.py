@@ -39,7 +39,8 @@ class Table:
         self.notes = notes
 
     def _repr_html_(self) -> str:
-        head = "".join(map(self._cell, ["th"] * len(self.headings), self.headings, self.numeric))
+        tags = ["th" if heading else "td" for heading in self.headings]  # a heading has words
+        head = "".join(map(self._cell, tags, self.headings, self.numeric))
         body = "".join(
             "<tr>" + "".join(map(self._cell, ["td"] * len(row), row, self.numeric)) + "</tr>\n"
             for row in self.rows

@@ -22,6 +22,10 @@ def test_html_holds_every_cell_once():
     ]  # fmt: skip
 
 
+def test_an_empty_heading_is_no_heading():
+    assert cells(Table(("", "loss"), [("plain", 1.0)]), "th") == ["loss"]
+
+
 def test_numbers_stand_at_the_right_and_words_at_the_left():
     page = BeautifulSoup(Table(HEADINGS, ROWS)._repr_html_(), "html.parser")
     sides = [cell["style"].split()[-1] for cell in page.find_all("tr")[1]("td")]

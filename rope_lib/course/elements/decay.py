@@ -40,7 +40,7 @@ WORDS = COMMON | {
     "spread": "random keys",
     "score": "score",
     "tokens": f"distance m {MINUS} n, tokens",
-    "size": "size of the score, whatever its sign",
+    "size": "size of the score, without sign",
     "picture": "The size of a score over distances 0 to 1,000, on a logarithmic axis, with the "
     "bound of the paper, the bound |q| |k| and the spread of random keys.",
     "readout": "distance {distance}, base {base}: score {score}, bound {bound}, |q| |k| {simple}, "
