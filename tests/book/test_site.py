@@ -244,7 +244,7 @@ def test_front_page_figure_keeps_the_angle(visit):
         page.keyboard.press("ArrowRight")
     assert page.locator("output[name=n]").inner_text() == "7"
     assert page.locator("output[name=m]").inner_text() == "9"
-    hands = page.locator("rope-turn g.turning").evaluate("hands => hands.style.transform")
+    hands = page.locator("rope-turn g.turning").first.evaluate("hands => hands.style.transform")
     assert hands == "rotate(-120deg)"  # counter-clockwise, as the book's clocks turn
     moved = page.locator("rope-turn g.moving").evaluate("words => words.style.transform")
     assert moved == "translate(68px)"  # four positions
