@@ -2,22 +2,13 @@
 
 import math
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle, Wedge
 
 from rope_lib.course import dials, plotting, reference
 
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    with matplotlib.rc_context():
-        matplotlib.use("agg")
-        plotting.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.fixture

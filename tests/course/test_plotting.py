@@ -6,20 +6,12 @@ import subprocess
 import sys
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from rope_lib.course import plotting
 
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    with matplotlib.rc_context():
-        matplotlib.use("agg")
-        plotting.use_style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def svg(fig) -> str:

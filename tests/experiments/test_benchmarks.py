@@ -323,7 +323,9 @@ def test_the_gpu_bench_goes_its_way_on_a_cpu(monkeypatch, capsys, mode):
     assert set(found) >= {own, *(["transformers"] if mode != "layer" else [])}
     for kind in kinds:
         # What is left when one time is taken from another may be nothing on a busy machine.
-        assert np.isfinite(found[own][kind]["gigabytes_per_second"]).all()
+        speeds = found[own][kind]["gigabytes_per_second"]  # a median between its quartiles
+        assert np.isfinite(speeds).all()
+        assert speeds == sorted(speeds)
         assert found[bench.IN_PLACE][kind]["copies"] == [1.0, 1.0, 1.0]
     assert min(found[own]["host_microseconds"]) > 0
     unit, floor = ("separate", own) if mode == "layer" else ("multiplications", bench.MULTIPLY)
