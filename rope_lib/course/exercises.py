@@ -1,6 +1,7 @@
 """The checker behind every exercise: compare an answer with a slow specification."""
 
 import copy
+import dis
 from collections.abc import Callable, Iterable
 from numbers import Number
 from typing import Any
@@ -27,7 +28,7 @@ def check(
 ) -> None:
     """Call ``answer`` and ``spec`` with the same arguments and print one line of what came out.
 
-    The line begins with "Not written yet" (``answer`` returns ``None`` or raises
+    The line begins with "Not written yet" (``answer`` has no body but ``...``, or raises
     ``NotImplementedError``), with "Right", or with "Not yet" and the first case that differs.
     Types, shapes, dtypes and values are compared, and ``answer`` may not change its arguments.
 
@@ -74,7 +75,9 @@ def _draw(cases: Callable | Iterable) -> list[tuple]:
     return drawn
 
 
-_NOT_WRITTEN = "your function returned None"
+_NOT_WRITTEN = "your function has no body"
+# What a function consists of whose body is ``...``, ``pass`` or a docstring.
+_EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 
 
 def _problem(answer: Callable, spec: Callable, arguments: tuple, tolerance: float | None) -> str:
@@ -89,11 +92,20 @@ def _problem(answer: Callable, spec: Callable, arguments: tuple, tolerance: floa
         reason = str(error).partition("\n")[0]
         return f"your function raised {type(error).__name__}: {reason}".rstrip(": ")
     if (result is None or result is ...) and expected is not None:
-        return _NOT_WRITTEN
+        if _is_empty(answer):
+            return _NOT_WRITTEN
+        return f"your function returned {result}; an answer that is printed must be returned too"
     for position, (before, after) in enumerate(zip(arguments, given, strict=True), start=1):
         if _changed(before, after):
             return f"your function changed its argument {position} in place; work on a copy"
     return _difference(result, expected, tolerance)
+
+
+def _is_empty(function: Callable) -> bool:
+    """Whether nothing was written into a function yet."""
+    if not hasattr(function, "__code__"):
+        return False
+    return {step.opname for step in dis.get_instructions(function)} <= _EMPTY_BODY
 
 
 def _copied(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Tables of numbers, with headings in words: HTML on a page, lines of text in a terminal."""
 
 import html
+import re
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -10,8 +11,8 @@ class Table:
 
     Args:
         headings: one for each column, in words, with the unit.
-        rows: as many cells in each row as there are headings. Numbers stand at the right, words at
-            the left. Integers get separators of thousands; None is an empty cell.
+        rows: as many cells in each row as there are headings. A column of numbers, or of text that
+            begins with numbers ("15°", "below 1e-12"), is aligned right, any other left. Integers get separators of thousands; None is an empty cell.
         digits: after the point, for all other numbers. A list gives each column its own.
         notes: a line below the table.
 
@@ -70,7 +71,12 @@ class Table:
         return "\n".join(written + ([self.notes] if self.notes else []))
 
 
+_BEGINS_WITH_NUMBER = re.compile(r"(below )?[-−+±<≈~]?\.?\d")
+
+
 def _is_number(value) -> bool:
+    if isinstance(value, str):
+        return value == "" or bool(_BEGINS_WITH_NUMBER.match(value))
     return value is None or (isinstance(value, Real) and not isinstance(value, bool))
 
 

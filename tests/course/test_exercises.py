@@ -39,6 +39,16 @@ def test_a_stub_is_not_written_yet(line, stub):
     assert line(stub, square, of(1.0, 2.0)).startswith("Not written yet.")
 
 
+def prints_only(x):
+    """An answer that was written, but is not returned."""
+    print(x * x)
+
+
+def test_an_answer_that_is_printed_only_is_told_so(line, capsys):
+    check(prints_only, square, of(2.0))
+    assert "must be returned too" in capsys.readouterr().out
+
+
 def test_a_result_missing_in_a_later_case_is_named(line):
     assert "in case 2 of 2, called with (2), your function returned None" in line(
         lambda x: x * x if x < 2 else None, square, of(1.0, 2.0)

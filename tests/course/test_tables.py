@@ -32,6 +32,22 @@ def test_numbers_stand_at_the_right_and_words_at_the_left():
     assert sides == ["left", "right", "right"]
 
 
+@pytest.mark.parametrize(
+    ("texts", "side"),
+    [
+        (("15°", "−0.26", ".5"), "right"),
+        (("below 1e-12", "4.06", ""), "right"),
+        (("2.82 to 3.53", "15.1%"), "right"),
+        (("15°", "none"), "left"),
+        (("below the band", "8"), "left"),
+        (("Llama 2", "SmolLM2"), "left"),
+    ],
+)
+def test_text_that_begins_with_numbers_stands_at_the_right(texts, side):
+    page = BeautifulSoup(Table(["x"], [[x] for x in texts])._repr_html_(), "html.parser")
+    assert {cell["style"].split()[-1] for cell in page("td")} == {side}
+
+
 def test_a_terminal_gets_lines_of_the_same_cells():
     lines = repr(Table(HEADINGS, ROWS, notes="Three.")).splitlines()
     assert lines[0].split() == ["way", "tokens", "loss,", "nats"]
