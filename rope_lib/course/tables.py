@@ -12,7 +12,8 @@ class Table:
     Args:
         headings: one for each column, in words, with the unit.
         rows: as many cells in each row as there are headings. A column of numbers, or of text that
-            begins with numbers ("15°", "below 1e-12"), is aligned right, any other left. Integers get separators of thousands; None is an empty cell.
+            begins with numbers ("15°", "below 1e-12"), is aligned right, any other left. Integers
+            get separators of thousands; None is an empty cell.
         digits: after the point, for all other numbers. A list gives each column its own.
         notes: a line below the table.
 
