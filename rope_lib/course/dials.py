@@ -19,6 +19,7 @@ KEY = {"color": COLORS["vermillion"], "linestyle": (0, (3.5, 1.2))}
 FAINT = 0.5  # opacity of a hand before its turn
 EDGE = 1.25  # half the width of a dial's axes; the dial's radius is 1
 LETTER = 0.17  # from the tip of a hand to its letter
+OUTSIDE = 1.17  # from the centre to a letter beyond the rim
 APART = 0.3  # radians that letters keep from the middle between two hands that nearly coincide
 
 
@@ -153,7 +154,7 @@ def draw_head(
 
 def _draw_sum(ax: Axes, parts: list[float]) -> None:
     written = [f"{part:.2f}".replace("-", "−") for part in (*parts, sum(parts))]
-    ax.set_title(f"Each contributes to the score: {' + '.join(written[:-1])} = {written[-1]}")
+    ax.set_title(f"Contributions; their sum is the score, {written[-1]}")
     bars = ax.bar(np.arange(len(parts)) + 0.5, parts, width=0.5, color=COLORS["grey"])
     ax.bar_label(bars, written[:-1], padding=2)
     ax.axhline(0.0, color="black", linewidth=0.8)
@@ -171,7 +172,9 @@ def _draw_hand(ax: Axes, name: str, start: complex, end: complex, style: dict, l
     ax.plot([0, start.real], [0, start.imag], linewidth=1.2, alpha=FAINT, **style)
     arrow = {"arrowstyle": "-|>", "linewidth": 2.0, "shrinkA": 0.0, "shrinkB": 0.0, **style}
     ax.annotate("", xy=(end.real, end.imag), xytext=(0.0, 0.0), arrowprops=arrow)
-    letter = end / abs(end) * (abs(end) + LETTER) * np.exp(1j * lean)
+    away = abs(end) + LETTER
+    away = OUTSIDE if abs(away - 1.0) < LETTER else away  # a letter does not lie across the rim
+    letter = end / abs(end) * away * np.exp(1j * lean)
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
     ax.text(letter.real, letter.imag, name, color=style["color"], ha="center", va="center",
             bbox=paper)  # fmt: skip
