@@ -42,8 +42,8 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       const degrees = fixed((Math.abs(angle) * 180) / Math.PI, 1);
       const wide = this.room >= 500;
       const middle = wide ? 122 : this.room / 2;
-      const box = wide ? [292, 40, this.room - 12, 190] : [46, 284, this.room - 14, 404];
-      this.draw(this.room, wide ? 240 : 446,
+      const box = wide ? [292, 40, this.room - 12, 190] : [46, 270, this.room - 14, 354];
+      this.draw(this.room, wide ? 240 : 396,
         `<g transform="translate(${middle} 120)">${this.dial(q, k, angle, degrees)}</g>` +
         this.curve(box, m - n, score));
       this.say({ m: m + shift, n: n + shift, distance: m - n, angle: degrees, score: fixed(score, 3) });
@@ -64,7 +64,7 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       const middle = turn(k, angle / 2);
       const away = Math.min(74, Math.max(50, 20 / Math.sin(Math.abs(angle) / 2)));
       const [x, y] = at(middle, away / Math.hypot(...middle)).split(" ");
-      const size = Math.abs(angle) < 0.3 ? "" : text(+x, +y + 4, `${degrees.replace(".0", "")}°`);
+      const size = Math.abs(angle) < 0.78 ? "" : text(+x, +y + 4, `${degrees.replace(".0", "")}°`);
       return `<circle r="96" opacity=".5"/><path d="M-96 0H96M0-96V96" opacity=".16"/>` +
         `<circle r="93" pathLength="24" stroke-width="6" stroke-dasharray=".06 .94" stroke-dashoffset=".03" opacity=".5"/>` +
         `<path class="wedge" d="M0 0L${from}A34 34 0 0 ${angle > 0 ? 0 : 1} ${to}Z"/>` +

@@ -15,7 +15,7 @@ svg { display: block; width: 100%; height: auto; fill: none; stroke: currentColo
 text { fill: currentColor; stroke: none; text-anchor: middle; font-size: 12px; text-rendering: geometricPrecision }
 .start { text-anchor: start } .end { text-anchor: end } .grid { opacity: .16 } .axis { opacity: .6 }
 p, label, button, summary { overflow-wrap: anywhere }
-.said { margin: .7rem 0; padding: .45rem .75rem; border-left: 4px solid var(--blue); border-radius: 0 .4rem .4rem 0;
+.said { box-sizing: border-box; margin: .7rem 0; padding: .45rem .75rem; border-left: 4px solid var(--blue); border-radius: 0 .4rem .4rem 0;
   background: #8881; font-size: .95rem; line-height: 1.45; font-variant-numeric: tabular-nums }
 .controls { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: end; margin-top: .7rem }
 label { flex: 1 1 10rem; max-width: 22rem; display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .75rem;
@@ -105,7 +105,10 @@ summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line
       // Pictures are drawn as wide as there is room, so that letters keep their size.
       let drawn = this.room;
       new ResizeObserver(() => {
-        if (this.room !== drawn) drawn = this.room, this.show();
+        if (this.room === drawn) return;
+        drawn = this.room;
+        this.shadowRoot.querySelector(".said").style.minHeight = "";
+        this.show();
       }).observe(this.svg);
     }
 
@@ -135,6 +138,7 @@ summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line
         text = text.replace(`{${name}}`, () => number);
       const said = this.shadowRoot.querySelector(".said");
       if (said.textContent !== text) said.textContent = text; // or it would be read aloud again
+      said.style.minHeight = `${said.offsetHeight}px`; // a shorter line must not move what is below
     }
   };
 }
