@@ -84,7 +84,8 @@ path { stroke-width: 1.5 } path.score { stroke-width: 2.5 } .simple { stroke-das
       const path = (kind, d) => `<path class="${kind}" d="${d}"/>`;
       const curve = (i) => line(all.map((row) => [across(row[0]), height(Math.abs(row[i]))]));
       const level = (kind) => path(kind, `M${left} ${height(flat[kind])}H${right}`);
-      const ends = { score: 3, bound: all[all.length - 1][2], ...flat };
+      const [, lastScore, lastBound] = all[all.length - 1];
+      const ends = { score: Math.abs(lastScore), bound: lastBound, ...flat };
       const [x, y] = [across(distance), height(Math.abs(score))].map((each) => each.toFixed(1));
       this.draw(room, 302, axes([left, 36, right, 262],
         [0, 500, 1000].map((each) => [across(each), written(each)]),

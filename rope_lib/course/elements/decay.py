@@ -149,7 +149,7 @@ def _draw(
     for heights, color, width in ((bound, RED, 1.5), (score, BLUE, 2.5)):
         points = [(52 + 0.25 * i * 2 * STEP, y) for i, y in enumerate(heights)]
         drawn += f"<path d='{line(points)}' stroke='{color}' stroke-width='{width}'/>"
-    ends = {"score": _height(3), "bound": bound[-1], "simple": simple[0], "spread": _height(spread)}
+    ends = {"score": score[-1], "bound": bound[-1], "simple": simple[0], "spread": _height(spread)}
     above = 0.0
     for name, y in sorted(ends.items(), key=lambda end: end[1]):
         above = max(y, above + 16)  # no name lies on the one above
