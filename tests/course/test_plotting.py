@@ -84,7 +84,7 @@ def test_labels_stand_at_the_ends_of_their_lines_and_apart():
     right = ax.transData.transform((1, 0))[0]
     assert all(right < box.x0 < right + 10 for box in boxes.values())
     assert [text.get_color() for text in ax.texts] == [
-        plotting.COLORS["green"], plotting.COLORS["blue"], plotting.COLORS["vermillion"],
+        plotting.INKS["green"], plotting.INKS["blue"], plotting.INKS["vermillion"],
     ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_a_hand_points_counter_clockwise_from_the_x_axis(angle):
     plotting.draw_hand(ax, angle, length=0.8, color="green", label="$k$")
     hand, label = ax.texts
     assert np.allclose(np.hypot(*label.get_position()), 0.95)  # beyond the tip
-    assert label.get_color() == plotting.COLORS["green"]
+    assert label.get_color() == plotting.INKS["green"]
     assert np.allclose(hand.xy, (0.8 * np.cos(angle), 0.8 * np.sin(angle)))
     assert np.allclose(np.arctan2(*label.get_position()[::-1]) % (2 * np.pi), angle)
     assert label.get_text() == "$k$"
@@ -154,3 +154,20 @@ import matplotlib
 assert matplotlib.rcParams["svg.hashsalt"] == "rope_lib"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def contrast_with_white(color: str) -> float:
+    """The ratio of luminances of WCAG 2."""
+    channels = np.array(matplotlib.colors.to_rgb(color))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+@pytest.mark.parametrize("name", plotting.COLORS)
+def test_words_in_a_colour_can_be_read_on_white(name):
+    assert contrast_with_white(plotting.ink(name)) >= 4.5
+    assert plotting.ink(plotting.COLORS[name].lower()) == plotting.INKS[name]
+
+
+def test_a_colour_that_is_not_the_books_stays():
+    assert plotting.ink("black") == "black"
