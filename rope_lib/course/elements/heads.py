@@ -49,7 +49,9 @@ NEAR, FAR = slice(0, 4), slice(9, 11)  # bins: distances 0 to 7, and 256 to 1,02
 BEGINS = (0, *(2**i for i in range(10)))  # of the bins
 
 
-def heads(layer: int = 16, head: int = 0, *, words: Mapping[str, str] | None = None) -> MovingFigure:
+def heads(
+    layer: int = 16, head: int = 0, *, words: Mapping[str, str] | None = None
+) -> MovingFigure:
     """Choose one of the 270 heads of SmolLM2-135M and see where its weight goes.
 
     The numbers are those of ``experiments/real_heads.py``, in whole per cent.
