@@ -76,7 +76,7 @@ def sections(sizes: Sequence[int], *, interleaved: bool = False) -> Axes:
     Source: Qwen2-VL (arXiv 2409.12191), section 2.1; Qwen3-VL's release for the interleaved form.
 
     Example:
-        >>> sections([16, 24, 24])  # Qwen2-VL: time, row and column share the 64 pairs of a head
+        >>> sections([16, 24, 24])  # Qwen2-VL: pairs for time, row and column
         <64 pairs of a ladder of 128: 16 to axis 0, 24 to axis 1, 24 to axis 2>
     """
     require_sizes(sizes)

@@ -94,7 +94,8 @@ def rotation_tables(
         ValueError: NaN or infinity, ``inv_freq`` with other than one dimension, two devices.
 
     Example:
-        >>> cos, sin = rotation_tables(torch.arange(2), inverse_frequencies(4, base=100.0))
+        >>> inv_freq = inverse_frequencies(4, base=100.0)
+        >>> cos, sin = rotation_tables(torch.arange(2), inv_freq)
         >>> sin  # a row for each position, a column for each pair
         tensor([[0.0000, 0.0000],
                 [0.8415, 0.0998]])
@@ -164,7 +165,7 @@ def rotate(
 
     Example:
         >>> x = torch.tensor([[1.0, 0.0, 2.0, 0.0]])
-        >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)  # a quarter of a turn for both pairs
+        >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)  # a quarter of a turn
         >>> rotate(x, cos, sin, pairing="interleaved")  # the pairs (1, 0) and (2, 0)
         tensor([[0., 1., 0., 2.]])
         >>> rotate(x, cos, sin, pairing="half")  # the pairs (1, 2) and (0, 0)

@@ -79,7 +79,8 @@ def permute_projection(
             or too large ``rotary_dim``, an unknown pairing.
 
     Example:
-        >>> permute_projection(torch.arange(8), num_heads=2, to="half")  # a bias of two heads
+        >>> bias = torch.arange(8)  # of two heads
+        >>> permute_projection(bias, num_heads=2, to="half")
         tensor([0, 2, 1, 3, 4, 6, 5, 7])
     """
     require_tensor("weight", weight)

@@ -73,7 +73,7 @@ class RotaryEmbedding(nn.Module):
 
     Example:
         >>> rope = RotaryEmbedding(head_dim=4, pairing="half", base=100.0)
-        >>> q = torch.tensor([[1.0, 0.0, 0.0, 1.0]] * 2)  # two tokens; pairs (1, 0) and (0, 1)
+        >>> q = torch.tensor([[1.0, 0.0, 0.0, 1.0]] * 2)  # two tokens of two pairs
         >>> rope(q, None, torch.arange(2))[0]
         tensor([[ 1.0000,  0.0000,  0.0000,  1.0000],
                 [ 0.5403, -0.0998,  0.8415,  0.9950]])
@@ -152,8 +152,9 @@ class RotaryEmbedding(nn.Module):
                 misspelt keys, keys that contradict each other, values that are not allowed.
 
         Example:
-            >>> config = {"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32}
-            >>> RotaryEmbedding.from_config(config | {"rope_theta": 500_000.0})
+            >>> config = {"model_type": "llama", "rope_theta": 500_000.0}
+            >>> config |= {"hidden_size": 4096, "num_attention_heads": 32}
+            >>> RotaryEmbedding.from_config(config)
             RotaryEmbedding(128, pairing='half', base=500000, rotary_dim=128)
         """
         unknown = set(how) - {"layer", "layer_type", "role", "like", "shipped"}
@@ -299,7 +300,8 @@ class RotaryEmbedding(nn.Module):
         other scalings it is a plain copy. Call it outside of compiled code.
 
         Example:
-            >>> RotaryEmbedding(64, "half", scaling=DynamicNTK(2.0, 4096)).for_length(8192).length
+            >>> rope = RotaryEmbedding(64, "half", scaling=DynamicNTK(2.0, 4096))
+            >>> rope.for_length(8192).length
             8192
         """
         require_count("tokens", tokens)

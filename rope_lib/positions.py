@@ -98,7 +98,7 @@ def packed_positions(cu_seqlens: torch.Tensor, *, total: int | None = None) -> t
         TypeError, ValueError: ``cu_seqlens`` is not as above, or ``total`` is not its end.
 
     Example:
-        >>> packed_positions(torch.tensor([0, 3, 5]))  # a sequence of three tokens, one of two
+        >>> packed_positions(torch.tensor([0, 3, 5]))  # three tokens and two
         tensor([0, 1, 2, 0, 1])
     """
     sequence, row = _unpack(cu_seqlens, total)

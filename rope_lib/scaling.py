@@ -155,7 +155,7 @@ class YaRN:
 
     Example:
         >>> yarn = YaRN(4.0, 4096)
-        >>> inverse_frequencies(8) / yarn.inverse_frequencies(8, 10_000.0)  # times slower
+        >>> inverse_frequencies(8) / yarn.inverse_frequencies(8, 10_000.0)  # slowed
         tensor([1.0000, 1.0000, 1.6000, 4.0000], dtype=torch.float64)
         >>> round(yarn.amplitude, 4)
         1.1386

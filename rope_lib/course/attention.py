@@ -97,7 +97,8 @@ def attention(
 
     Example:
         >>> x = torch.randn(1, 5, 64)
-        >>> attention(x, x, x, encoding=RotaryEmbedding(64, "half"), causal=True).shape
+        >>> rope = RotaryEmbedding(64, "half")
+        >>> attention(x, x, x, encoding=rope, causal=True).shape
         torch.Size([1, 5, 64])
     """
     _require_values(q, k, v)

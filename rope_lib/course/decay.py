@@ -144,7 +144,7 @@ def uniform_score(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tens
         TypeError, ValueError: as in :func:`partial_sums`.
 
     Example:
-        >>> uniform_score(inverse_frequencies(128), torch.tensor([0]))  # 2 for each pair
+        >>> uniform_score(inverse_frequencies(128), torch.tensor([0]))  # 2 a pair
         tensor([128.], dtype=torch.float64)
     """
     return 2 * _angles(inv_freq, distances).cos().sum(dim=-1)

@@ -253,7 +253,7 @@ class ALiBi(Encoding):
     Source: Press et al. (arXiv 2108.12409), section 3.
 
     Example:
-        >>> ALiBi(2).bias(torch.arange(3), torch.arange(3))[0]  # of the first of two heads
+        >>> ALiBi(2).bias(torch.arange(3), torch.arange(3))[0]  # of the first head
         tensor([[-0.0000, -0.0625, -0.1250],
                 [-0.0625, -0.0000, -0.0625],
                 [-0.1250, -0.0625, -0.0000]])

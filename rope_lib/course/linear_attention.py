@@ -117,8 +117,9 @@ def linear_attention(
     19 of RoFormer (arXiv 2104.09864).
 
     Example:
-        >>> q, k, v = torch.zeros(1, 2, 4), torch.zeros(1, 2, 4), torch.tensor([[[1.0], [3.0]]])
-        >>> linear_attention(q, k, v, causal=True)  # equal weights: the means of the values so far
+        >>> q = k = torch.zeros(1, 2, 4)  # equal weights
+        >>> v = torch.tensor([[[1.0], [3.0]]])
+        >>> linear_attention(q, k, v, causal=True)  # means of the values so far
         tensor([[[1.],
                  [2.]]])
     """

@@ -114,7 +114,7 @@ def scores(
 
     Example:
         >>> ones = np.ones((3, 2))
-        >>> scores(ones, ones, np.arange(3), pairing="half").round(4)  # equal along each diagonal
+        >>> scores(ones, ones, np.arange(3), pairing="half").round(4)  # by distance
         array([[ 2.    ,  1.0806, -0.8323],
                [ 1.0806,  2.    ,  1.0806],
                [-0.8323,  1.0806,  2.    ]])

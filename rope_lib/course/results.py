@@ -117,7 +117,7 @@ def interval(difference: Difference, *, comparisons: int = 1, confidence: float 
 
     Example:
         >>> low, high = interval(Difference(mean=0.10, spread=0.02, pairs=3))
-        >>> round(low, 4), round(high, 4)  # with three pairs, 2.48 standard deviations each way
+        >>> round(low, 4), round(high, 4)  # 2.48 standard deviations each way
         (0.0503, 0.1497)
     """
     outside = (1 - confidence) / require_count("comparisons", comparisons)

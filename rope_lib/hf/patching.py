@@ -44,8 +44,9 @@ def patch(model: _AnyModule, *, shipped: bool = False, tokens: int | None = None
 
     Example:
         >>> from transformers import LlamaConfig, LlamaForCausalLM
-        >>> sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
-        >>> model = LlamaForCausalLM(LlamaConfig(vocab_size=9, num_hidden_layers=1, **sizes))
+        >>> sizes = {"hidden_size": 16, "intermediate_size": 16, "vocab_size": 9}
+        >>> config = LlamaConfig(num_attention_heads=2, num_hidden_layers=1, **sizes)
+        >>> model = LlamaForCausalLM(config)
         >>> patch(model).model.rotary_emb
         HFRotaryEmbedding('llama', shipped=False)
         >>> unpatch(model).model.rotary_emb

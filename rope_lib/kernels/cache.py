@@ -42,13 +42,13 @@ def rotate_into_cache(
         RuntimeError: a gradient would be recorded: a cache is for inference.
 
     Example:
-        >>> q, k, v = torch.ones(1, 4, 2, 8), torch.ones(1, 1, 2, 8), torch.ones(1, 1, 2, 8)
-        >>> cos, sin = RotaryEmbedding(8, "half").tables(torch.arange(5, 7))  # tokens 5 and 6
-        >>> k_cache, v_cache = torch.zeros(1, 1, 16, 8), torch.zeros(1, 1, 16, 8)
-        >>> slots = torch.tensor([5, 6])
-        >>> q = rotate_into_cache(q, k, v, cos, sin, k_cache, v_cache, slots, pairing="half")
-        >>> v_cache[0, 0, :, 0]
-        tensor([0., 0., 0., 0., 0., 1., 1., 0., 0., 0., 0., 0., 0., 0., 0., 0.])
+        >>> q, k = torch.ones(1, 4, 2, 8), torch.ones(1, 1, 2, 8)  # tokens 5 and 6
+        >>> cos, sin = RotaryEmbedding(8, "half").tables(torch.arange(5, 7))
+        >>> cache = torch.zeros(1, 1, 9, 8), torch.zeros(1, 1, 9, 8)
+        >>> rows = torch.tensor([5, 6])
+        >>> q = rotate_into_cache(q, k, k, cos, sin, *cache, rows, pairing="half")
+        >>> cache[1][0, 0, :, 0]  # of the values, which are not turned
+        tensor([0., 0., 0., 0., 0., 1., 1., 0., 0.])
     """
     cos, sin = for_heads(cos, q), for_heads(sin, q)
     turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)

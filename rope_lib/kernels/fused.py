@@ -76,10 +76,11 @@ def norm_rotate_qk(
     Source: RMS norm, arXiv 1910.07467, equation 4; normalised queries and keys, arXiv 2302.05442.
 
     Example:
-        >>> q, k, weight = torch.randn(1, 8, 16, 64), torch.randn(1, 2, 16, 64), torch.ones(64)
+        >>> q, k = torch.randn(1, 8, 16, 64), torch.randn(1, 2, 16, 64)
         >>> cos, sin = RotaryEmbedding(64, "half").tables(torch.arange(16))
-        >>> q, k = norm_rotate_qk(q, k, weight, weight, cos, sin, eps=1e-6, pairing="half")
-        >>> q[0, 0, :3].norm(dim=-1)  # the length of a head whose numbers have a mean square of 1
+        >>> ones, settings = torch.ones(64), {"eps": 1e-6, "pairing": "half"}
+        >>> q, k = norm_rotate_qk(q, k, ones, ones, cos, sin, **settings)
+        >>> q[0, 0, :3].norm(dim=-1)  # 64 elements with a mean square of 1
         tensor([8.0000, 8.0000, 8.0000])
     """
     if q is None or k is None:

@@ -77,7 +77,7 @@ def convert_state_dict(
         >>> names = [f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkv"]
         >>> weights = dict.fromkeys(names, torch.arange(8.0)[:, None].expand(8, 8))
         >>> converted = convert_state_dict(weights, config, to="interleaved")
-        >>> converted[names[0]][:, 0]  # the rows of the queries, and of the keys alike
+        >>> converted[names[0]][:, 0]  # rows of the queries
         tensor([0., 4., 1., 5., 2., 6., 3., 7.])
         >>> converted[names[2]] is weights[names[2]]  # values are not turned
         True

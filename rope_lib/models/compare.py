@@ -90,7 +90,8 @@ def compare(
             unknown length.
 
     Example:
-        >>> ours, theirs = RotaryEmbedding(64, "half"), RotaryEmbedding(64, "half", base=500_000.0)
+        >>> ours = RotaryEmbedding(64, "half")
+        >>> theirs = RotaryEmbedding(64, "half", base=500_000.0)
         >>> compare(theirs, ours).differences
         ('base: yours 500,000, expected 10,000',)
         >>> bool(compare(ours, ours))

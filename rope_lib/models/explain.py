@@ -120,8 +120,9 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
         TypeError: no configuration at all.
 
     Example:
-        >>> config = {"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32}
-        >>> config |= {"rope_theta": 500_000.0, "max_position_embeddings": 8192}
+        >>> config = {"model_type": "llama", "rope_theta": 500_000.0}
+        >>> config |= {"hidden_size": 4096, "num_attention_heads": 32}
+        >>> config |= {"max_position_embeddings": 8192}
         >>> print(explain(config))
         model type llama
         <BLANKLINE>

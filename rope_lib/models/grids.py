@@ -132,7 +132,7 @@ def mrope_positions(
     transformers 5.23.
 
     Example:
-        >>> mrope_positions([2, (1, 2, 2), 1])  # two words, an image of 2 x 2 tokens, a word
+        >>> mrope_positions([2, (1, 2, 2), 1])  # two words, a 2 x 2 image, a word
         tensor([[0, 1, 2, 2, 2, 2, 4],
                 [0, 1, 2, 2, 3, 3, 4],
                 [0, 1, 2, 3, 2, 3, 4]])

@@ -51,8 +51,8 @@ def read_config(config: Any, **how: Any) -> dict | None:
     told by a ``UserWarning``.
 
     Example:
-        >>> config = {"model_type": "gptj", "n_embd": 4096, "n_head": 16, "rotary_dim": 64}
-        >>> arguments = read_config(config)
+        >>> config = {"model_type": "gptj", "n_embd": 4096, "n_head": 16}
+        >>> arguments = read_config(config | {"rotary_dim": 64})
         >>> arguments["pairing"], arguments["head_dim"], arguments["rotary_dim"]
         ('interleaved', 256, 64)
     """
@@ -68,10 +68,11 @@ def score_factors(config: Any, **how: Any) -> ScoreFactors:
     Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`.
 
     Example:
-        >>> scaling = {"rope_type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}
-        >>> scaling |= {"mscale": 1.0, "mscale_all_dim": 1.0}
-        >>> config = {"model_type": "deepseek_v3", "qk_rope_head_dim": 64, "rope_scaling": scaling}
-        >>> round(score_factors(config).constant, 4)
+        >>> scaling = {"rope_type": "yarn", "factor": 40, "mscale": 1.0}
+        >>> scaling |= {"mscale_all_dim": 1.0, "original_max_position_embeddings": 4096}
+        >>> config = {"model_type": "deepseek_v3", "qk_rope_head_dim": 64}
+        >>> factors = score_factors(config | {"rope_scaling": scaling})
+        >>> round(factors.constant, 4)
         1.8739
     """
     return read(config, **how).scores
