@@ -95,3 +95,12 @@ def test_every_public_name_is_documented_where_the_table_says(site):
         page = re.search(r"\]\((api/\w+)\.md\)", row)[1]
         ids = {tag["id"] for tag in parsed(site / f"book/{page}.html").find_all(id=True)}
         assert set(re.findall(r"rope_lib[.\w]+(?=[`>])", row)) <= ids, row
+
+
+def test_what_the_page_of_conventions_says_of_two_models_is_so():
+    from rope_lib.models.conventions import MODELS
+
+    text = (BOOK / "api/conventions.md").read_text("utf-8")
+    said = re.findall(r'MODELS\["(\w+)"\]\.family\.pairing`` is ``"(\w+)"', text)
+    assert len(said) == 2
+    assert all(MODELS[model_type].family.pairing == pairing for model_type, pairing in said)
