@@ -74,6 +74,10 @@ def sections(sizes: Sequence[int], *, interleaved: bool = False) -> Axes:
         ValueError: interleaved sizes that do not fit between each other.
 
     Source: Qwen2-VL (arXiv 2409.12191), section 2.1; Qwen3-VL's release for the interleaved form.
+
+    Example:
+        >>> sections([16, 24, 24])  # Qwen2-VL: pairs for time, row and column
+        <64 pairs of a ladder of 128: 16 to axis 0, 24 to axis 1, 24 to axis 2>
     """
     require_sizes(sizes)
     require_instance("interleaved", interleaved, bool)
@@ -102,6 +106,10 @@ def axial(rotary_dim: int | Sequence[int], count: int = 2, *, blocks: bool = Fal
 
     Source: the vision towers of Qwen2-VL and DINOv3 (``blocks=False``), ChatGLM-6B and Gemma 4's
     vision tower (``blocks=True``).
+
+    Example:
+        >>> axial(64)
+        <32 pairs of a ladder of 32: 16 to axis 0, 16 to axis 1>
     """
     if isinstance(rotary_dim, list | tuple):
         return _unequal(rotary_dim)

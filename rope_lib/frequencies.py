@@ -63,6 +63,10 @@ def inverse_frequencies(
             finite number above 0, ``dtype`` is neither float32 nor float64.
 
     Source: RoFormer (arXiv 2104.09864), section 3.2.2, equation 15, counting ``i`` from 0.
+
+    Example:
+        >>> inverse_frequencies(8)
+        tensor([1.0000, 0.1000, 0.0100, 0.0010], dtype=torch.float64)
     """
     return 1.0 / tokens_per_radian(rotary_dim, base, dtype=dtype, device=device)
 
@@ -98,6 +102,10 @@ def proportional_frequencies(
             :func:`inverse_frequencies`.
 
     Source: Barbero et al., arXiv 2410.06205, section 6.
+
+    Example:
+        >>> proportional_frequencies(8, 0.5)
+        tensor([1.0000, 0.1000, 0.0000, 0.0000], dtype=torch.float64)
     """
     require_even("rotary_dim", rotary_dim)
     turning = int(require_fraction("fraction", fraction) * (rotary_dim // 2))
@@ -116,6 +124,10 @@ def wavelengths(inv_freq: torch.Tensor) -> torch.Tensor:
 
     Raises:
         TypeError, ValueError: not a floating-point tensor, NaN or infinity.
+
+    Example:
+        >>> wavelengths(inverse_frequencies(4))
+        tensor([  6.2832, 628.3185], dtype=torch.float64)
     """
     require_finite("inv_freq", require_float_tensor("inv_freq", inv_freq))
     return 2 * math.pi / inv_freq.double()

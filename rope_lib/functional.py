@@ -92,6 +92,13 @@ def rotation_tables(
     Raises:
         TypeError: a dtype that cannot hold positions or angles (bool, complex, 8 or 16-bit floats).
         ValueError: NaN or infinity, ``inv_freq`` with other than one dimension, two devices.
+
+    Example:
+        >>> inv_freq = inverse_frequencies(4, base=100.0)
+        >>> cos, sin = rotation_tables(torch.arange(2), inv_freq)
+        >>> sin  # a row for each position, a column for each pair
+        tensor([[0.0000, 0.0000],
+                [0.8415, 0.0998]])
     """
     _require_tabulable(positions, inv_freq, dtype, angles)
     require_positive("amplitude", amplitude)
@@ -155,6 +162,14 @@ def rotate(
         ValueError: shapes or devices that do not fit, an unknown pairing or layout.
 
     Source: RoFormer (arXiv 2104.09864), equation 34.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0, 2.0, 0.0]])
+        >>> cos, sin = torch.zeros(1, 2), torch.ones(1, 2)  # a quarter of a turn
+        >>> rotate(x, cos, sin, pairing="interleaved")  # the pairs (1, 0) and (2, 0)
+        tensor([[0., 1., 0., 2.]])
+        >>> rotate(x, cos, sin, pairing="half")  # the pairs (1, 2) and (0, 0)
+        tensor([[-2.,  0.,  1.,  0.]])
     """
     if precision is EXACT and layout == "bhsd" and not (rotated or inverse or foreign):
         few = turn_few((x,), cos, sin, pairing)

@@ -27,6 +27,10 @@ def to_half(x: torch.Tensor) -> torch.Tensor:
 
     Raises:
         TypeError, ValueError: not a tensor, no dimension, or an odd last dimension.
+
+    Example:
+        >>> to_half(torch.tensor([0, 1, 2, 3, 4, 5]))
+        tensor([0, 2, 4, 1, 3, 5])
     """
     _require_pairs(x)
     return torch.cat((x[..., 0::2], x[..., 1::2]), dim=-1)
@@ -36,6 +40,10 @@ def to_interleaved(x: torch.Tensor) -> torch.Tensor:
     """Reorder the last dimension from half-split to interleaved order.
 
     Args, Returns, Raises: as in :func:`to_half`, which undoes it.
+
+    Example:
+        >>> to_interleaved(torch.tensor([0, 2, 4, 1, 3, 5]))
+        tensor([0, 1, 2, 3, 4, 5])
     """
     _require_pairs(x)
     return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
@@ -69,6 +77,11 @@ def permute_projection(
     Raises:
         TypeError, ValueError: rows that do not divide into heads, more than two dimensions, an odd
             or too large ``rotary_dim``, an unknown pairing.
+
+    Example:
+        >>> bias = torch.arange(8)  # of two heads
+        >>> permute_projection(bias, num_heads=2, to="half")
+        tensor([0, 2, 1, 3, 4, 6, 5, 7])
     """
     require_tensor("weight", weight)
     if weight.ndim not in (1, 2):

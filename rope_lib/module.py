@@ -70,6 +70,13 @@ class RotaryEmbedding(nn.Module):
     Raises:
         TypeError, ValueError: an odd or too large width, a base that is not above 0, an unknown
             pairing, axes that share out another number of pairs; an argument of other libraries.
+
+    Example:
+        >>> rope = RotaryEmbedding(head_dim=4, pairing="half", base=100.0)
+        >>> q = torch.tensor([[1.0, 0.0, 0.0, 1.0]] * 2)  # two tokens of two pairs
+        >>> rope(q, None, torch.arange(2))[0]
+        tensor([[ 1.0000,  0.0000,  0.0000,  1.0000],
+                [ 0.5403, -0.0998,  0.8415,  0.9950]])
     """
 
     def __init__(
@@ -143,6 +150,12 @@ class RotaryEmbedding(nn.Module):
         Raises:
             TypeError, ValueError: an unknown model type, a model without rotary embedding,
                 misspelt keys, keys that contradict each other, values that are not allowed.
+
+        Example:
+            >>> config = {"model_type": "llama", "rope_theta": 500_000.0}
+            >>> config |= {"hidden_size": 4096, "num_attention_heads": 32}
+            >>> RotaryEmbedding.from_config(config)
+            RotaryEmbedding(128, pairing='half', base=500000, rotary_dim=128)
         """
         unknown = set(how) - {"layer", "layer_type", "role", "like", "shipped"}
         refuse_foreign("RotaryEmbedding.from_config", {name: how[name] for name in unknown})
@@ -285,6 +298,11 @@ class RotaryEmbedding(nn.Module):
         Needed where the scaling depends on the length (dynamic NTK, LongRoPE): every query and key
         of one text must be turned by the same frequencies. The copy refuses positions beyond. For
         other scalings it is a plain copy. Call it outside of compiled code.
+
+        Example:
+            >>> rope = RotaryEmbedding(64, "half", scaling=DynamicNTK(2.0, 4096))
+            >>> rope.for_length(8192).length
+            8192
         """
         require_count("tokens", tokens)
         fixed = copy.deepcopy(self)
@@ -318,6 +336,12 @@ class RotaryEmbedding(nn.Module):
 
         Raises:
             TypeError, ValueError: as in :meth:`forward`; a ``to`` that pairs other numbers.
+
+        Example:
+            >>> rope, k = RotaryEmbedding(64, "half"), torch.randn(1, 2, 10, 64)
+            >>> _, cached = rope(None, k, 0)
+            >>> moved = rope.rerotate(cached, torch.arange(10), torch.arange(10) + 5)
+            >>> torch.testing.assert_close(moved, rope(None, k, 5)[1])
         """
         to = self if to is None else require_instance("to", to, RotaryEmbedding)
         if self._shape() != to._shape():

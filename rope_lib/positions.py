@@ -34,6 +34,10 @@ def sequence_positions(
     Raises:
         TypeError, ValueError: not integers of 0 or more, a tensor of other than one dimension,
             another ``device`` than that of ``start``.
+
+    Example:
+        >>> sequence_positions(3, start=7)
+        tensor([7, 8, 9])
     """
     require_size("length", length)
     if not isinstance(start, torch.Tensor):
@@ -62,6 +66,11 @@ def left_padded_positions(mask: torch.Tensor) -> torch.Tensor:
         TypeError, ValueError: not a mask of booleans or integers, other values than 0 and 1.
 
     Source: what transformers' ``generate`` does with an ``attention_mask`` (version 5.23).
+
+    Example:
+        >>> left_padded_positions(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]))
+        tensor([[0, 0, 0, 1],
+                [0, 1, 2, 3]])
     """
     if require_tensor("mask", mask).dtype not in (torch.bool, *_INTEGERS):
         raise TypeError(f"mask must hold booleans or integers, got {mask.dtype}")
@@ -87,6 +96,10 @@ def packed_positions(cu_seqlens: torch.Tensor, *, total: int | None = None) -> t
 
     Raises:
         TypeError, ValueError: ``cu_seqlens`` is not as above, or ``total`` is not its end.
+
+    Example:
+        >>> packed_positions(torch.tensor([0, 3, 5]))  # three tokens and two
+        tensor([0, 1, 2, 0, 1])
     """
     sequence, row = _unpack(cu_seqlens, total)
     return row - cu_seqlens[sequence]

@@ -33,6 +33,10 @@ class Linear:
     """Linear interpolation: positions are squeezed by ``factor``, so every pair turns slower.
 
     Source: Chen et al., arXiv 2306.15595, equation 4.
+
+    Example:
+        >>> Linear(4.0).inverse_frequencies(4, 100.0)
+        tensor([0.2500, 0.0250], dtype=torch.float64)
     """
 
     factor: float
@@ -54,6 +58,10 @@ class NTK:
     alone.
 
     Source: YaRN (arXiv 2309.00071), section 3.1, after a post by its first author.
+
+    Example:
+        >>> NTK(4.0).inverse_frequencies(4, 100.0)
+        tensor([1.0000, 0.0250], dtype=torch.float64)
     """
 
     factor: float
@@ -81,6 +89,10 @@ class DynamicNTK:
     Beyond it, the factor at ``n`` tokens is ``factor * n / original_length - (factor - 1)``.
 
     Source: YaRN (arXiv 2309.00071), section 3.3; the formula is that of transformers.
+
+    Example:
+        >>> DynamicNTK(2.0, 4096).at_length(8192)
+        NTK(factor=3.0)
     """
 
     factor: float
@@ -101,6 +113,10 @@ class Proportional:
     """p-RoPE: the fastest ``fraction`` of the pairs turns, divided by ``factor``; the rest stands.
 
     Source: Barbero et al., arXiv 2410.06205, section 6; Gemma 4 ships it.
+
+    Example:
+        >>> Proportional(0.5).inverse_frequencies(8, 10_000.0)
+        tensor([1.0000, 0.1000, 0.0000, 0.0000], dtype=torch.float64)
     """
 
     fraction: float
@@ -136,6 +152,13 @@ class YaRN:
         truncate: round the ends of the ramp to whole pairs, outwards.
 
     Source: YaRN (arXiv 2309.00071), sections 3.2 and 3.4.
+
+    Example:
+        >>> yarn = YaRN(4.0, 4096)
+        >>> inverse_frequencies(8) / yarn.inverse_frequencies(8, 10_000.0)  # slowed
+        tensor([1.0000, 1.0000, 1.6000, 4.0000], dtype=torch.float64)
+        >>> round(yarn.amplitude, 4)
+        1.1386
     """
 
     factor: float
@@ -211,6 +234,10 @@ class Llama3:
 
     Source: the Llama 3.1 release; "Effective long-context scaling", arXiv 2309.16039, is where
     the larger base comes from.
+
+    Example:
+        >>> inverse_frequencies(8) / Llama3(8.0, 8192).inverse_frequencies(8, 10_000.0)
+        tensor([1.0000, 1.0000, 1.0000, 4.6815], dtype=torch.float64)
     """
 
     factor: float
@@ -273,6 +300,10 @@ class LongRoPE:
         attention_factor: the amplitude itself, where it is given.
 
     Source: LongRoPE (arXiv 2402.13753), section 3; the amplitude is that of the Phi-3 release.
+
+    Example:
+        >>> LongRoPE((1.0, 1.0), (1.0, 4.0), 4096).at_length(5000)
+        Rescaled(factors=(1.0, 4.0), amplitude=1.0)
     """
 
     short_factor: tuple[float, ...]

@@ -27,6 +27,8 @@ IMPORT = re.compile(r'@import "([^"]+)";')
 MEASURED = re.compile(r'\["pre",[^\]]*\]')  # in the theme's script: what it measures at once
 FONTS = ("icons/solid.woff2", "katex/fonts/KaTeX_Main-Regular.woff2",
          "katex/fonts/KaTeX_Math-Italic.woff2")  # fmt: skip
+# The arrow beside a page that has pages below it, for those who do not see it.
+UNNAMED, NAME = '<summary><span class="toctree-toggle"', "Show or hide the pages below"
 
 
 def lighten(app, exception):
@@ -49,6 +51,7 @@ def lighten(app, exception):
         if path.name != "search.html":
             text = SEARCH.sub("", text)
         text = text.replace(' aria-label="Toggle hidden content"', "")  # the text says more
+        text = text.replace(UNNAMED, UNNAMED.replace(">", f' aria-label="{NAME}">', 1))
         path.write_text(PICTURE.sub(lambda found: lazy(out, found[1]), text), encoding="utf-8")
 
 

@@ -44,6 +44,12 @@ def attention_weights(
         TypeError, ValueError: not floating point, widths that differ, heads that do not broadcast,
             two dtypes or devices, a bias or mask that does not fit, more queries than keys under a
             causal mask.
+
+    Example:
+        >>> q = k = torch.zeros(1, 2, 4)  # one head, two tokens, all logits equal
+        >>> attention_weights(q, k, causal=True)
+        tensor([[[1.0000, 0.0000],
+                 [0.5000, 0.5000]]])
     """
     _require_queries_and_keys(q, k)
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
@@ -88,6 +94,12 @@ def attention(
     Raises:
         TypeError, ValueError: as in :func:`attention_weights`; ``positions`` without an encoding;
             a value for each key is missing.
+
+    Example:
+        >>> x = torch.randn(1, 5, 64)
+        >>> rope = RotaryEmbedding(64, "half")
+        >>> attention(x, x, x, encoding=rope, causal=True).shape
+        torch.Size([1, 5, 64])
     """
     _require_values(q, k, v)
     q, k, bias = encode(q, k, encoding, positions)

@@ -58,6 +58,10 @@ def bound_factor(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tenso
 
     Returns:
         Tensor ``(n,)``, float64; ``(pairs + 1) / 2`` at distance 0.
+
+    Example:
+        >>> bound_factor(inverse_frequencies(128), torch.tensor([0, 256]))
+        tensor([32.5000,  6.5431], dtype=torch.float64)
     """
     return partial_sums(inv_freq, distances).abs().mean(dim=-1)
 
@@ -138,6 +142,10 @@ def uniform_score(inv_freq: torch.Tensor, distances: torch.Tensor) -> torch.Tens
 
     Raises:
         TypeError, ValueError: as in :func:`partial_sums`.
+
+    Example:
+        >>> uniform_score(inverse_frequencies(128), torch.tensor([0]))  # 2 a pair
+        tensor([128.], dtype=torch.float64)
     """
     return 2 * _angles(inv_freq, distances).cos().sum(dim=-1)
 

@@ -44,7 +44,7 @@ def draw_dial(
         wedge: also shade the angle between the turned hands and write it down, in degrees.
 
     Returns:
-        What this pair adds to the score: the dot product of the two turned hands.
+        What this pair adds to the score, the dot product of the two turned hands.
 
     Raises:
         ValueError: a pair is not two numbers, or has no length; ``longest`` is shorter than one.

@@ -251,6 +251,12 @@ class ALiBi(Encoding):
         TypeError, ValueError: ``heads`` is not a positive integer.
 
     Source: Press et al. (arXiv 2108.12409), section 3.
+
+    Example:
+        >>> ALiBi(2).bias(torch.arange(3), torch.arange(3))[0]  # of the first head
+        tensor([[-0.0000, -0.0625, -0.1250],
+                [-0.0625, -0.0000, -0.0625],
+                [-0.1250, -0.0625, -0.0000]])
     """
 
     def __init__(self, heads: int):

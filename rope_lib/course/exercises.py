@@ -43,6 +43,10 @@ def check(
     Raises:
         TypeError: ``answer`` or ``spec`` is not callable, ``cases`` holds no cases.
         ValueError: ``cases`` is empty, ``tolerance`` negative or NaN.
+
+    Example:
+        >>> check(lambda x: x + x, lambda x: 2 * x, [(1.0,), (2.5,)])
+        Right: agrees with the slow version on 2 cases.
     """
     for name, value in (("answer", answer), ("spec", spec)):
         if not callable(value):

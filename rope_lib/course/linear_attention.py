@@ -115,6 +115,13 @@ def linear_attention(
 
     Source: Katharopoulos et al. (arXiv 2006.16236), section 3; the rotated numerator is equation
     19 of RoFormer (arXiv 2104.09864).
+
+    Example:
+        >>> q = k = torch.zeros(1, 2, 4)  # equal weights
+        >>> v = torch.tensor([[[1.0], [3.0]]])
+        >>> linear_attention(q, k, v, causal=True)  # means of the values so far
+        tensor([[[1.],
+                 [2.]]])
     """
     _require_values(q, k, v)
     _require_queries_and_keys(q, k)

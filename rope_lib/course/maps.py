@@ -27,6 +27,11 @@ def axial_frequencies(pairs: int, base: float) -> torch.Tensor:
 
     Raises:
         TypeError, ValueError: an odd number of pairs, a base that is no finite number above 0.
+
+    Example:
+        >>> axial_frequencies(4, 100.0)
+        tensor([[1.0000, 0.1000, 0.0000, 0.0000],
+                [0.0000, 0.0000, 1.0000, 0.1000]], dtype=torch.float64)
     """
     ladder = inverse_frequencies(require_even("pairs", pairs), base)
     zero = torch.zeros_like(ladder)

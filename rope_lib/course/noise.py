@@ -17,6 +17,10 @@ def below(difference: float | torch.Tensor, bound: float = 1e-12) -> str:
 
     Raises:
         ValueError: a bound that is not above 0.
+
+    Example:
+        >>> below(3e-16), below(0.25)
+        ('below 1e-12', '0.25')
     """
     require_positive("bound", bound)
     largest = torch.as_tensor(difference, dtype=torch.float64).abs().max().item()

@@ -16,6 +16,10 @@ def pair_indices(head_dim: int, pairing: str) -> list[tuple[int, int]]:
 
     Raises:
         ValueError: ``head_dim`` is odd or below 2, or the pairing is neither of the two.
+
+    Example:
+        >>> pair_indices(6, "interleaved"), pair_indices(6, "half")
+        ([(0, 1), (2, 3), (4, 5)], [(0, 3), (1, 4), (2, 5)])
     """
     if head_dim < 2 or head_dim % 2:
         raise ValueError(f"head_dim must be even and at least 2, got {head_dim}")
@@ -45,6 +49,11 @@ def rotation_matrix(
         ValueError: ``base`` is not above 0, or as in :func:`pair_indices`.
 
     Source: RoFormer (arXiv 2104.09864), equation 15.
+
+    Example:
+        >>> rotation_matrix(1, 2, pairing="half").round(4)
+        array([[ 0.5403, -0.8415],
+               [ 0.8415,  0.5403]])
     """
     position, base = float(position), float(base)  # a numpy float32 would keep everything narrow
     if not (np.isfinite(base) and base > 0):
@@ -102,6 +111,13 @@ def scores(
 
     Returns:
         Array ``(..., seq, seq)``, float64: row ``m`` asks, column ``n`` answers.
+
+    Example:
+        >>> ones = np.ones((3, 2))
+        >>> scores(ones, ones, np.arange(3), pairing="half").round(4)  # by distance
+        array([[ 2.    ,  1.0806, -0.8323],
+               [ 1.0806,  2.    ,  1.0806],
+               [-0.8323,  1.0806,  2.    ]])
     """
     turned_q = rotate(q, positions, base, pairing=pairing)
     turned_k = rotate(k, positions, base, pairing=pairing)

@@ -19,6 +19,13 @@ class Table:
 
     Raises:
         ValueError: a row, or the list of digits, has another length than the headings.
+
+    Example:
+        >>> rows = [[0, 6.2832], [1, 628.3185]]
+        >>> Table(["pair", "tokens for a full turn"], rows, digits=1)
+        pair  tokens for a full turn
+           0                     6.3
+           1                   628.3
     """
 
     def __init__(

@@ -36,6 +36,10 @@ def shakespeare(part: str) -> torch.Tensor:
 
     Raises:
         ValueError: another part.
+
+    Example:
+        >>> len(shakespeare("validation"))
+        240108
     """
     require_choice("part", part, tuple(PLAYS))
     packed = files("rope_lib.course").joinpath("data", f"shakespeare_{part}.txt.xz").read_bytes()

@@ -33,6 +33,12 @@ def apply_rotary_transformers(
     Raises:
         TypeError, ValueError: shapes or devices that do not fit; tables that do not have each
             number twice in the way of ``pairing``.
+
+    Example:
+        >>> q, k = torch.ones(1, 2, 1, 4), torch.ones(1, 1, 1, 4)
+        >>> cos, sin = torch.zeros(1, 1, 4), torch.ones(1, 1, 4)  # a quarter of a turn
+        >>> apply_rotary_transformers(q, k, cos, sin)[1]
+        tensor([[[[-1., -1.,  1.,  1.]]]])
     """
     if unsqueeze_dim not in (1, 2):
         raise ValueError(f"unsqueeze_dim must be 1 or 2, got {unsqueeze_dim!r}")

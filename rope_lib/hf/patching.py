@@ -41,6 +41,16 @@ def patch(model: _AnyModule, *, shipped: bool = False, tokens: int | None = None
     Raises:
         TypeError, ValueError: a model without rotary embedding modules, or already patched, or with
             one that is not known, which is named. The model is then as it was.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> sizes = {"hidden_size": 16, "intermediate_size": 16, "vocab_size": 9}
+        >>> config = LlamaConfig(num_attention_heads=2, num_hidden_layers=1, **sizes)
+        >>> model = LlamaForCausalLM(config)
+        >>> patch(model).model.rotary_emb
+        HFRotaryEmbedding('llama', shipped=False)
+        >>> unpatch(model).model.rotary_emb
+        LlamaRotaryEmbedding()
     """
     require_instance("model", model, nn.Module)
     places = list(_places(model))

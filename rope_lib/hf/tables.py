@@ -51,6 +51,13 @@ class HFRotaryEmbedding(nn.Module):
 
     Raises:
         TypeError, ValueError: as in ``from_config``; a scaling that needs ``tokens``.
+
+    Example:
+        >>> config = {"model_type": "llama", "hidden_size": 4096}
+        >>> made = HFRotaryEmbedding(config | {"num_attention_heads": 32})
+        >>> cos, sin = made(torch.zeros(1), torch.arange(4)[None])
+        >>> cos.shape
+        torch.Size([1, 4, 128])
     """
 
     def __init__(

@@ -40,6 +40,15 @@ def rotate_into_cache(
         TypeError, ValueError: as in :func:`rotate_qk`; shapes, dtypes or devices of the cache that
             do not fit; on a CPU, a slot beyond it. Nothing has then been written.
         RuntimeError: a gradient would be recorded: a cache is for inference.
+
+    Example:
+        >>> q, k = torch.ones(1, 4, 2, 8), torch.ones(1, 1, 2, 8)  # tokens 5 and 6
+        >>> cos, sin = RotaryEmbedding(8, "half").tables(torch.arange(5, 7))
+        >>> cache = torch.zeros(1, 1, 9, 8), torch.zeros(1, 1, 9, 8)
+        >>> rows = torch.tensor([5, 6])
+        >>> q = rotate_into_cache(q, k, k, cos, sin, *cache, rows, pairing="half")
+        >>> cache[1][0, 0, :, 0]  # of the values, which are not turned
+        tensor([0., 0., 0., 0., 0., 1., 1., 0., 0.])
     """
     cos, sin = for_heads(cos, q), for_heads(sin, q)
     turn, positions = checked(q, k, cos, sin, positions, pairing, rotated)

@@ -74,6 +74,14 @@ def norm_rotate_qk(
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
 
     Source: RMS norm, arXiv 1910.07467, equation 4; normalised queries and keys, arXiv 2302.05442.
+
+    Example:
+        >>> q, k = torch.randn(1, 8, 16, 64), torch.randn(1, 2, 16, 64)
+        >>> cos, sin = RotaryEmbedding(64, "half").tables(torch.arange(16))
+        >>> ones, settings = torch.ones(64), {"eps": 1e-6, "pairing": "half"}
+        >>> q, k = norm_rotate_qk(q, k, ones, ones, cos, sin, **settings)
+        >>> q[0, 0, :3].norm(dim=-1)  # 64 elements with a mean square of 1
+        tensor([8.0000, 8.0000, 8.0000])
     """
     if q is None or k is None:
         settings = {"eps": eps, "pairing": pairing, "rotated": rotated, "inverse": inverse,

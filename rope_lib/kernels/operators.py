@@ -60,6 +60,14 @@ def rotate_qk(
     Raises:
         TypeError, ValueError: as in :func:`rope_lib.functional.rotate`; an unknown backend.
         RuntimeError: ``"triton"`` is asked for and cannot run here; the message says why.
+
+    Example:
+        >>> rope = RotaryEmbedding(64, "half")
+        >>> cos, sin = rope.tables(torch.arange(16))
+        >>> q, k = torch.randn(1, 8, 16, 64), torch.randn(1, 2, 16, 64)
+        >>> turned_q, turned_k = rotate_qk(q, k, cos, sin, pairing="half")
+        >>> turned_q.shape, turned_k.shape
+        (torch.Size([1, 8, 16, 64]), torch.Size([1, 2, 16, 64]))
     """
     if layout == "bhsd" and not (rotated or inverse or foreign) and backend is positions is None:
         pair = turn_few((q, k), cos, sin, pairing)
@@ -110,6 +118,12 @@ def rotate_qk_(
     Raises:
         TypeError, ValueError: as in :func:`rotate_qk`; ``q`` and ``k`` share memory.
         RuntimeError: also an expanded tensor, or a leaf. Both tensors are then untouched.
+
+    Example:
+        >>> q, k = torch.randn(1, 8, 16, 64), torch.randn(1, 2, 16, 64)
+        >>> cos, sin = RotaryEmbedding(64, "half").tables(torch.arange(16))
+        >>> rotate_qk_(q, k, cos, sin, pairing="half")[0] is q
+        True
     """
     if layout == "bhsd" and not (rotated or inverse or foreign) and backend is positions is None:
         pair = turn_few((q, k), cos, sin, pairing)

@@ -71,6 +71,16 @@ def convert_state_dict(
         TypeError, ValueError: a number of rows that the configuration does not lead to, quantised
             rows that cannot be moved on their own, no queries or keys at all, or one without the
             other; a model whose values are its keys; as in ``from_config``.
+
+    Example:
+        >>> config = {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 1}
+        >>> names = [f"model.layers.0.self_attn.{part}_proj.weight" for part in "qkv"]
+        >>> weights = dict.fromkeys(names, torch.arange(8.0)[:, None].expand(8, 8))
+        >>> converted = convert_state_dict(weights, config, to="interleaved")
+        >>> converted[names[0]][:, 0]  # rows of the queries
+        tensor([0., 4., 1., 5., 2., 6., 3., 7.])
+        >>> converted[names[2]] is weights[names[2]]  # values are not turned
+        True
     """
     require_choice("to", to, PAIRINGS)
     require_instance("state_dict", state_dict, Mapping)

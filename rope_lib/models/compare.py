@@ -88,6 +88,14 @@ def compare(
     Raises:
         TypeError, ValueError: no function, or one that cannot be called; a rope with axes, or of
             unknown length.
+
+    Example:
+        >>> ours = RotaryEmbedding(64, "half")
+        >>> theirs = RotaryEmbedding(64, "half", base=500_000.0)
+        >>> compare(theirs, ours).differences
+        ('base: yours 500,000, expected 10,000',)
+        >>> bool(compare(ours, ours))
+        True
     """
     expected = expectation(rope)
     if expected.length is not None:

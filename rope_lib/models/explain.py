@@ -118,6 +118,21 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
 
     Raises:
         TypeError: no configuration at all.
+
+    Example:
+        >>> config = {"model_type": "llama", "rope_theta": 500_000.0}
+        >>> config |= {"hidden_size": 4096, "num_attention_heads": 32}
+        >>> config |= {"max_position_embeddings": 8192}
+        >>> print(explain(config))
+        model type llama
+        <BLANKLINE>
+        all layers
+          the whole head of 128 numbers turns, 64 pairs
+          pairing half: numbers (i, i + 64) turn together
+          base 500,000: one turn takes 6.28 to 2,559,196 tokens
+          29 of 64 pairs never finish a turn within the original length of 8,192 tokens
+        >>> explain(config).kinds[0].unfinished  # each of these as a number
+        29
     """
     try:
         opened = open_config(config, like)

@@ -39,6 +39,11 @@ def grid_positions(
 
     Raises:
         TypeError, ValueError: not counts; a side that ``merge`` does not divide.
+
+    Example:
+        >>> grid_positions(2, 3)
+        tensor([[0, 0, 0, 1, 1, 1],
+                [0, 1, 2, 0, 1, 2]])
     """
     for name, side in (("height", height), ("width", width)):
         require_count(name, side)
@@ -75,6 +80,11 @@ def centered_grid(
         TypeError, ValueError: not counts, another dtype.
 
     Source: DINOv3 (arXiv 2508.10104); transformers 5.23, ``get_patches_center_coordinates``.
+
+    Example:
+        >>> centered_grid(1, 2)
+        tensor([[ 0.0000,  0.0000],
+                [-3.1416,  3.1416]], dtype=torch.float64)
     """
     require_dtype("dtype", dtype, WIDE_FLOATS)
     sides = []
@@ -120,6 +130,12 @@ def mrope_positions(
 
     Source: Qwen2-VL (arXiv 2409.12191), Qwen2.5-VL (arXiv 2502.13923); ``get_rope_index`` of
     transformers 5.23.
+
+    Example:
+        >>> mrope_positions([2, (1, 2, 2), 1])  # two words, a 2 x 2 image, a word
+        tensor([[0, 1, 2, 2, 2, 2, 4],
+                [0, 1, 2, 2, 3, 3, 4],
+                [0, 1, 2, 3, 2, 3, 4]])
     """
     if resume is not None:
         require_choice("resume", resume, ("max", "space"))

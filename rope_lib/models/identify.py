@@ -132,6 +132,18 @@ def identify(
     Raises:
         NoRotationError: it is no rotation of pairs by positions; says what it does instead.
         TypeError, ValueError: it is no function, or cannot be called so.
+
+    Example:
+        >>> def theirs(x, positions):  # half-split, base 500,000
+        ...     angles = positions[:, None] / 500_000 ** (torch.arange(0, 64, 2) / 64)
+        ...     cos, sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
+        ...     first, second = x.chunk(2, dim=-1)
+        ...     return x * cos + torch.cat((-second, first), dim=-1) * sin
+        >>> found = identify(theirs, head_dim=64)
+        >>> found.pairing, found.base, found.scaling
+        ('half', 500000.0, None)
+        >>> RotaryEmbedding(**found.arguments())  # one that turns alike
+        RotaryEmbedding(64, pairing='half', base=500000, rotary_dim=64)
     """
     return identified(measure(function, head_dim, positions, dtype, longest))
 

@@ -49,6 +49,12 @@ def read_config(config: Any, **how: Any) -> dict | None:
 
     Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`. What is passed over is
     told by a ``UserWarning``.
+
+    Example:
+        >>> config = {"model_type": "gptj", "n_embd": 4096, "n_head": 16}
+        >>> arguments = read_config(config | {"rotary_dim": 64})
+        >>> arguments["pairing"], arguments["head_dim"], arguments["rotary_dim"]
+        ('interleaved', 256, 64)
     """
     reading = read(config, **how)
     for note in reading.notes:
@@ -60,6 +66,14 @@ def score_factors(config: Any, **how: Any) -> ScoreFactors:
     """What a model multiplies its scores by, beside the rotation and ``1 / sqrt(head_dim)``.
 
     Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`.
+
+    Example:
+        >>> scaling = {"rope_type": "yarn", "factor": 40, "mscale": 1.0}
+        >>> scaling |= {"mscale_all_dim": 1.0, "original_max_position_embeddings": 4096}
+        >>> config = {"model_type": "deepseek_v3", "qk_rope_head_dim": 64}
+        >>> factors = score_factors(config | {"rope_scaling": scaling})
+        >>> round(factors.constant, 4)
+        1.8739
     """
     return read(config, **how).scores
 

@@ -35,7 +35,12 @@ class ScoreFactors:
     first: int = 0
 
     def at(self, positions: torch.Tensor) -> torch.Tensor:
-        """The factor for queries at ``positions``, in tokens: float64, of the same shape."""
+        """The factor for queries at ``positions``, in tokens: float64, of the same shape.
+
+        Example:
+            >>> ScoreFactors(beta=0.1, length=8192).at(torch.tensor([0, 8192, 16384]))
+            tensor([1.0000, 1.0693, 1.1099], dtype=torch.float64)
+        """
         require_positions("positions", positions)
         steps = torch.floor((positions.double() + self.first) / self.length)
         return self.constant * (1 + self.beta * torch.log1p(steps))

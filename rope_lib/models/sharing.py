@@ -10,6 +10,10 @@ def alternating(rotary_dim: int, count: int = 2) -> Axes:
     """One ladder, dealt out step by step: with two axes, the even steps and the odd ones.
 
     Source: Pixtral's vision tower.
+
+    Example:
+        >>> alternating(64)
+        <32 pairs of a ladder of 64: 16 to axis 0, 16 to axis 1>
     """
     pairs = pairs_of_each(rotary_dim, count)
     axis = tuple(number for number in range(count) for _ in range(pairs))

@@ -35,7 +35,8 @@ CONFIGURATION = """<?xml version="1.0"?>
   </match>
 </fontconfig>
 """
-PAGES = ["book/intro", "book/claims", "book/api", "notebooks/06_test_decay", "search"]
+PAGES = ["book/intro", "book/claims", "book/api", "book/api/kernels", "notebooks/06_test_decay",
+         "search"]  # fmt: skip
 WIDTHS = (1280, 768, 390, 320)
 
 
