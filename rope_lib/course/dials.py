@@ -19,6 +19,7 @@ KEY = {"color": COLORS["vermillion"], "linestyle": (0, (3.5, 1.2))}
 FAINT = 0.5  # opacity of a hand before its turn
 EDGE = 1.25  # half the width of a dial's axes; the dial's radius is 1
 LETTER = 0.17  # from the tip of a hand to its letter
+OUTSIDE = 1.17  # from the centre to a letter beyond the rim
 APART = 0.3  # radians that letters keep from the middle between two hands that nearly coincide
 
 
@@ -120,7 +121,7 @@ def draw_head(
         m, n: positions of the query and of the key.
 
     Returns:
-        The share of each pair in the score.
+        The contribution of each pair to the score.
 
     Raises:
         ValueError: there are not twice as many numbers as frequencies; as in :func:`draw_dial`.
@@ -132,7 +133,7 @@ def draw_head(
         )
     fig.clear()
     rows = [["vectors"] * len(frequencies), ["between"] * len(frequencies),
-            [*range(len(frequencies))], ["shares"] * len(frequencies)]  # fmt: skip
+            [*range(len(frequencies))], ["sum"] * len(frequencies)]  # fmt: skip
     axes = fig.subplot_mosaic(rows, height_ratios=(1.0, 0.05, 2.2, 1.0))
     draw_vectors(axes["vectors"], {"q": query, "k": key})
     axes["vectors"].set_title(f"Query at position {m}, key at {n}, cut into pairs")
@@ -140,26 +141,26 @@ def draw_head(
     axes["between"].axis("off")
     pairs = np.reshape([query, key], (2, -1, 2))
     longest = np.hypot(pairs[..., 0], pairs[..., 1]).max()
-    shares = []
+    parts = []
     for i, theta in enumerate(frequencies):
         turns, ax = (m * theta, n * theta), axes[i]
-        shares.append(draw_dial(ax, pairs[0, i], pairs[1, i], turns, longest=longest))
+        parts.append(draw_dial(ax, pairs[0, i], pairs[1, i], turns, longest=longest))
         ax.set_title(f"pair {i}\n$\\theta_{{{i}}}$ = {theta:g}", loc="center")
         by = f"$q$ by {_degrees(m * theta)}\n$k$ by {_degrees(n * theta)}"
         ax.text(0.0, -EDGE, by, ha="center", va="top")
-    _draw_shares(axes["shares"], shares)
-    return shares
+    _draw_sum(axes["sum"], parts)
+    return parts
 
 
-def _draw_shares(ax: Axes, shares: list[float]) -> None:
-    written = [f"{share:.2f}".replace("-", "−") for share in (*shares, sum(shares))]
-    ax.set_title(f"Their shares add up to the score: {' + '.join(written[:-1])} = {written[-1]}")
-    bars = ax.bar(np.arange(len(shares)) + 0.5, shares, width=0.5, color=COLORS["grey"])
+def _draw_sum(ax: Axes, parts: list[float]) -> None:
+    written = [f"{part:.2f}".replace("-", "−") for part in (*parts, sum(parts))]
+    ax.set_title(f"Contributions; their sum is the score, {written[-1]}")
+    bars = ax.bar(np.arange(len(parts)) + 0.5, parts, width=0.5, color=COLORS["grey"])
     ax.bar_label(bars, written[:-1], padding=2)
     ax.axhline(0.0, color="black", linewidth=0.8)
-    low, high = min(0.0, *shares), max(0.0, *shares)
+    low, high = min(0.0, *parts), max(0.0, *parts)
     room = 0.4 * (high - low)  # for the numbers above and below the bars
-    ax.set(xlim=(-0.02, len(shares) + 0.02), ylim=(low - room, high + room))
+    ax.set(xlim=(-0.02, len(parts) + 0.02), ylim=(low - room, high + room))
     ax.set(frame_on=False, xticks=[], yticks=[])
 
 
@@ -171,7 +172,9 @@ def _draw_hand(ax: Axes, name: str, start: complex, end: complex, style: dict, l
     ax.plot([0, start.real], [0, start.imag], linewidth=1.2, alpha=FAINT, **style)
     arrow = {"arrowstyle": "-|>", "linewidth": 2.0, "shrinkA": 0.0, "shrinkB": 0.0, **style}
     ax.annotate("", xy=(end.real, end.imag), xytext=(0.0, 0.0), arrowprops=arrow)
-    letter = end / abs(end) * (abs(end) + LETTER) * np.exp(1j * lean)
+    away = abs(end) + LETTER
+    away = OUTSIDE if abs(away - 1.0) < LETTER else away  # a letter does not lie across the rim
+    letter = end / abs(end) * away * np.exp(1j * lean)
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
     ax.text(letter.real, letter.imag, name, color=style["color"], ha="center", va="center",
             bbox=paper)  # fmt: skip

@@ -14,6 +14,7 @@ from .elements.decay import decay
 from .elements.figure import MovingFigure
 from .elements.grid import grid
 from .elements.hands import hands
+from .elements.heads import heads
 from .elements.pairings import pairings
 from .elements.scalings import scalings
 from .elements.word_order import word_order
@@ -24,6 +25,7 @@ __all__ = [
     "decay",
     "grid",
     "hands",
+    "heads",
     "pairings",
     "scalings",
     "word_order",

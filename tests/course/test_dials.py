@@ -87,7 +87,7 @@ def test_a_head_is_the_sum_of_its_dials():
     )
     assert sum(drawn) == pytest.approx(scores[1, 0])
     (sentence,) = [ax.get_title("left") for ax in fig.axes if "score" in ax.get_title("left")]
-    assert sentence.endswith(f"= {sum(drawn):.2f}".replace("-", "−"))
+    assert sentence.endswith(f"the score, {sum(drawn):.2f}".replace("-", "−"))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
       const texts = outputs.map((each) => `(${each.map((x) => fixed(x, 3)).join(", ")})`);
       const differs = this.order.map((word, place) =>
         outputs[place].some((x, i) => Math.abs(x - first[word][i]) > 0.0005));
-      this.table(names, weights, texts, differs);
+      const was = first.map((each) =>
+        words.changed.replace("{output}", () => `(${each.map((x) => fixed(x, 3)).join(", ")})`));
+      this.table(names, weights, texts, differs, this.order.map((word) => was[word]), mode === "mask");
       this.shadowRoot.querySelectorAll(".words button").forEach((button, place) => {
         button.textContent = names[place];
         button.setAttribute("aria-label", words.move
@@ -95,12 +97,12 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
       });
     }
 
-    table(names, weights, texts, differs) {
+    table(names, weights, texts, differs, was, causal) {
       const { words } = this.config;
       const longest = Math.max(...names.map(size));
       const left = Math.max(size(words.query), longest) + 14;
       const least = Math.max(34, longest + 6);
-      const after = Math.max(...[...texts, words.changed].map(size)) + 14;
+      const after = Math.max(...[...texts, ...was].map(size)) + 8;
       const room = Math.min(this.room, 544);
       const wide = Math.min(92, Math.max(least, (room - left - after) / names.length));
       const right = left + wide * names.length;
@@ -108,9 +110,9 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
         const y = 44 + 46 * m;
         return text(left - 8, y + 25, names[m], "end head") + row.map((weight, n) =>
           `<rect x="${(left + wide * n + 1.5).toFixed(1)}" y="${y}" width="${(wide - 3).toFixed(1)}" height="42" fill-opacity="${0.6 * weight}"/>` +
-          text(left + wide * (n + 0.5), y + 25, `${fixed(100 * weight, 0)}%`)).join("") +
+          text(left + wide * (n + 0.5), y + 25, causal && n > m ? "×" : `${fixed(100 * weight, 0)}%`)).join("") +
           text(right + 10, y + 18, texts[m], "start") +
-          text(right + 10, y + 35, words[differs[m] ? "changed" : "same"], differs[m] ? "start head new" : "start");
+          text(right + 10, y + 35, differs[m] ? was[m] : words.same, differs[m] ? "start head new" : "start");
       });
       this.draw(Math.max(room, right + after), 48 + 46 * names.length,
         text((left + right) / 2, 13, words.key) + text(left - 8, 33, words.query, "end") + text(right + 10, 33, words.output, "start") +

@@ -1,4 +1,4 @@
-"""Attention over a few words whose order can be changed: who notices?"""
+"""Attention over a few words whose order can be changed: which outputs change with it?"""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -22,7 +22,7 @@ from .figure import (
 )
 
 WORDS = COMMON | {
-    "title": "Does attention notice the order of the words?",
+    "title": "Do the outputs depend on the order of the words?",
     "hint": "Drag a word to another position, or choose it and press the arrow keys.",
     "mode": "what attention gets",
     "none": "the words alone",
@@ -34,7 +34,7 @@ WORDS = COMMON | {
     "key": "weight of each key",
     "output": "output",
     "same": "as at first",
-    "changed": "changed",
+    "changed": "was {output}",
     "picture": "A table of attention weights: a row for each query, the word that looks, a column "
     "for each key, the word that is looked at, and beside it the row's output.",
     "readout": "{sentence}, {mode}: {outputs}. {changed} of {count} words differ from the first "
@@ -42,9 +42,9 @@ WORDS = COMMON | {
     "means": "query, key: the word that looks, and a word that it looks at. Here one vector of two "
     "numbers serves as a word's query, key and value.\n"
     "weight: the share of a row that a key gets: softmax of the dot products of that row.\n"
-    "output: what the row's word becomes, the values mixed by the weights of the row.\n"
+    "output: the values mixed by the weights of the row, and what it was in the first order.\n"
     "positions added: (sin m, cos m) is added to the word at position m, counted from 0.\n"
-    "causal mask: a word looks at itself and at what stands before it.",
+    "causal mask: a word looks at itself and at the words before it, and not where × is.",
 }
 VECTORS = {"Ming": (1, 0), "likes": (1, 1), "Hong": (0, 2)}
 MODES = ("none", "positions", "mask")
@@ -88,17 +88,23 @@ def word_order(
         "sentence": words["space"].join(names), "mode": words[mode], "changed": 0,
         "count": len(names),
         "outputs": ", ".join(map(" ".join, zip(names, texts, strict=True)))})  # fmt: skip
-    picture = _draw(names, weights, texts, words)
+    picture = _draw(names, weights, texts, words, causal=mode == "mask")
     return MovingFigure("word-order", config, picture, words["picture"], readout)
 
 
 def _draw(
-    names: list[str], weights: list[list[float]], texts: list[str], words: Mapping[str, str]
+    names: list[str],
+    weights: list[list[float]],
+    texts: list[str],
+    words: Mapping[str, str],
+    *,
+    causal: bool,
 ) -> str:
     left = max(_size(words["query"]), *map(_size, names)) + 14
     wide = max(34, *(_size(name) + 6 for name in names), min(64, (274 - left) / len(names)))
     right, bold = left + wide * len(names), "font-weight='700'"
-    after = max(map(_size, [*texts, words["changed"]])) + 14
+    was = [fill(words["changed"], {"output": text}) for text in texts]
+    after = max(map(_size, [*texts, *was])) + 8
     drawn = label((left + right) / 2, 13, words["key"])
     drawn += label(left - 8, 33, words["query"], "text-anchor='end'")
     drawn += label(right + 10, 33, words["output"], "text-anchor='start'")
@@ -107,11 +113,11 @@ def _draw(
         drawn += label(left + wide * (m + 0.5), 33, name, bold)
         drawn += label(left - 8, y + 25, name, f"text-anchor='end' {bold}")
         for n, weight in enumerate(row):
-            x = left + wide * n
+            x, forbidden = left + wide * n, causal and n > m
             drawn += (
                 f"<path d='M{x + 1.5:.1f} {y}h{wide - 3:.1f}v42h-{wide - 3:.1f}z' fill='{BLUE}' "
                 f"fill-opacity='{0.6 * weight:.3f}' stroke='{GREY}'/>"
-            ) + label(x + wide / 2, y + 25, f"{fixed(100 * weight, 0)}%")
+            ) + label(x + wide / 2, y + 25, "×" if forbidden else f"{fixed(100 * weight, 0)}%")
         drawn += label(right + 10, y + 18, text, "text-anchor='start'")
         drawn += label(right + 10, y + 35, words["same"], "text-anchor='start'")
     return svg(48 + 46 * len(names), drawn, width=max(WIDTH, right + after))
