@@ -252,9 +252,11 @@ class _Kind:
 
 
 def _layer_types(config: Any) -> tuple[str, ...]:
-    """The kinds of layers that turn, where they differ."""
+    """The kinds of layers that turn, where they differ, and that the model has."""
     opened = open_config(config)
     given = opened.config.get("rope_parameters") or {}
     if not any(isinstance(value, Mapping) for value in given.values()):
         given = opened.model.layers
-    return tuple(name for name, value in given.items() if value is not None)
+    names = tuple(name for name, value in given.items() if value is not None)
+    layers = opened.config.get("layer_types") or ()  # a small Gemma 3 may have sliding ones only
+    return tuple(name for name in names if name in layers) or names

@@ -148,11 +148,12 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
     for (name, how), layers in groups.items():
         try:
             reading = read(opened.config, like=opened.kind, **dict(how))
+            kind = _kind(name or "all layers", tuple(layers), reading)
         except (TypeError, ValueError) as error:
             problems[str(error)] = None
             continue
         notes |= dict.fromkeys((*opened.notes, *reading.notes))
-        kinds.append(_kind(name or "all layers", tuple(layers), reading))
+        kinds.append(kind)
     assumed = (*opened.assumed, *_assumed(opened, kinds))
     for part in _other_parts(config):
         notes[f"{part} is not described here; explain it by itself, with like="] = None

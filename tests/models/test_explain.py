@@ -102,6 +102,13 @@ def test_contradictions_and_misspelt_keys_are_told():
     assert "beta_fast must be at least" in explain(LLAMA | {"rope_scaling": swapped}).problems[0]
 
 
+def test_factors_for_another_head_are_a_problem():
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    scaling = {"rope_type": "longrope", "original_max_position_embeddings": 8192, **factors}
+    found = explain(LLAMA | {"max_position_embeddings": 32_768, "rope_scaling": scaling})
+    assert found.problems == ("factors must hold 64 numbers, got 4",)
+
+
 def test_stray_keys_and_defaults_are_told():
     """vllm#56066: a lost base is seen; unknown keys are too."""
     lost = {key: value for key, value in LLAMA.items() if key != "rope_theta"}

@@ -207,6 +207,13 @@ def test_layer_types_are_said():
             ours(torch.zeros(1), positions, wrong)
 
 
+def test_kinds_of_layers_that_a_model_has_not_are_left_out():
+    """Gemma 3's first global layer is the sixth, and a model for a test has fewer."""
+    config = {"model_type": "gemma3_text", "head_dim": 8, "num_hidden_layers": 4}
+    config["layer_types"] = ["sliding_attention"] * 4
+    assert HFRotaryEmbedding(config).layer_types == ("sliding_attention",)
+
+
 def test_it_is_built_from_a_dictionary_as_well():
     config = {"model_type": "gemma3_text", "head_dim": 8, "rope_theta": 1e5}
     rope = HFRotaryEmbedding(config)

@@ -307,6 +307,7 @@ def mirrored(x, positions):
     ("function", "said"),
     [
         (lambda x, p: x, "turns nothing"),
+        (lambda x, p: plain(p).cos().repeat(1, 2).expand_as(x), "do not depend on x"),
         (lambda x, p: x.tanh() * (p + 1)[:, None], "not linear"),
         (lambda x, p: x + torch.randn_like(x), "different results"),
         (lambda x, p: x.cumsum(-2), "depends on others"),

@@ -177,7 +177,13 @@ def check_calls(calls: Calls) -> int:
     allowed = max(1e-5, 30 * calls.grain) * max(1.0, y.abs().max().item()) * 5
     if (calls(x, tokens) - y).abs().max() > allowed:
         raise NoRotationError("two calls with the same arguments give different results")
-    mixed = calls(2 * x - 3 * other, tokens) - (2 * y - 3 * calls(other, tokens))
+    others = calls(other, tokens)
+    if torch.equal(y, others):
+        raise NoRotationError(
+            "its results do not depend on x, like tables of cosines and sines; give a function "
+            "that rotates x with them"
+        )
+    mixed = calls(2 * x - 3 * other, tokens) - (2 * y - 3 * others)
     if mixed.abs().max() > allowed:
         raise NoRotationError(
             "it is not linear in x: f(2a - 3b) and 2 f(a) - 3 f(b) differ by up to "
