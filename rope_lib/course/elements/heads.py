@@ -24,11 +24,11 @@ WORDS = COMMON | {
     "head": "head",
     "layers": "layer",
     "heads": "head",
-    "marks": "■ nearest 8   ○ first 4   ▲ beyond 256   · none of these",
+    "marks": "■ nearest 8 ○ first 4 ▲ far · other",
     "weight": "weight, %",
     "tokens": f"distance m {MINUS} n (tokens)",
     "first": "first 4",
-    "turned": "bars: rotated; line: not rotated",
+    "turned": "bars: rotated, lines: not",
     "picture": "A map of the 270 heads, each marked by where more than half of its weight goes, "
     "and for one of them the weight by distance, as bars with its rotation and as a line without.",
     "readout": "layer {layer}, head {head}: {near}% of its weight on the nearest 8 tokens "
@@ -41,8 +41,8 @@ WORDS = COMMON | {
     "512 to 1,023. The first 4 tokens of the text have a bar of their own.\n"
     "not rotated: queries and keys of this layer are compared without their rotation, so only "
     "their content counts. The model was not trained so; the first 4 tokens were not measured.\n"
-    "marks: more than half of the weight goes to the nearest 8 tokens, to the first 4, or beyond "
-    "256.",
+    "marks: more than half of the weight goes to the nearest 8 tokens, to the first 4, or far: "
+    "beyond 256. Other: none of these.",
 }
 LAYERS, HEADS = 30, 9
 NEAR, FAR = slice(0, 4), slice(9, 11)  # bins: distances 0 to 7, and 256 to 1,023
