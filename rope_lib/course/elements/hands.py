@@ -32,14 +32,15 @@ WORDS = COMMON | {
     "picture": "A dial for each pair, its hand rotated by the distance. Below, a row for each pair "
     "shows which distances would look the same on its dial, and the last row those that all pairs "
     "leave possible.",
-    "readout": "distance {distance}, base {base}, angles read to {precision}. Pairs that have completed "
-    "a full turn: {gone}, in their first turn: {first}, hardly rotated: {still}. The best pair "
-    "alone leaves {alone} of {all} distances possible; all together leave {left}: {which}",
+    "readout": "distance {distance}, base {base}, angles read to {precision}. Pairs that have "
+    "completed a full turn (dashed): {gone}, in their first turn (solid): {first}, hardly rotated "
+    "(grey): {still}. The best pair alone leaves {alone} of {all} distances possible; all together "
+    "leave {left}: {which}",
     "means": "i, θ, λ: the index of the pair, its frequency in radians per token, and its "
     "wavelength 2π/θ, the number of tokens that it needs for a full turn.\n"
     "hand: the angle of the pair. It is rotated by distance × θ, counter-clockwise from 3 "
     "o'clock. The shaded wedge shows how exactly the angle is read.\n"
-    "completed a full turn: rotated by 360° or more (dashed). Alone it fits several distances.\n"
+    "completed a full turn: rotated by 360° or more. Alone it fits several distances.\n"
     "in its first turn: rotated by less than 360°, and by more than the wedge to either side.\n"
     "hardly rotated: by less than the wedge, and so not to be distinguished from distance 0.\n"
     "row: dark where a distance would rotate the hand into the same wedge; evenly pale where such "
@@ -123,11 +124,12 @@ def _draw(
     for i, (theta, kind) in enumerate(zip(thetas, kinds, strict=True)):
         x, y = 50 + 100 * (i % 4), 40 + 134 * (i // 4)
         angle, dash = distance * theta, " stroke-dasharray='5 3'" if kind == "gone" else ""
+        color = GREY if kind == "still" else BLUE
         drawn += (
             f"<circle cx='{x}' cy='{y}' r='36' stroke='{GREY}'/>"
             f"<path d='M{x} {y}h36' stroke='{GREY}'/>"
             f"<path d='M{x} {y}l{34 * math.cos(angle):.1f} {-34 * math.sin(angle):.1f}' "
-            f"stroke='{BLUE}' stroke-width='4'{dash}/>"
+            f"stroke='{color}' stroke-width='4'{dash}/>"
             + label(x, y + 52, f"i = {i}")
             + label(x, y + 67, f"θ {short(theta)}")
             + label(x, y + 82, f"λ {short(2 * math.pi / theta)}")
