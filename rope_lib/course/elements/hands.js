@@ -1,4 +1,4 @@
-// <rope-hands>: every pair of a head, turned by the distance between two tokens, and which distances
+// <rope-hands>: every pair of a head, rotated by the distance of two tokens, and which distances
 // would look the same. Numbers and words come from data-config; hands.py writes it, and what stands
 // inside the element where this script does not run.
 if (!customElements.get("rope-hands")) {
@@ -7,7 +7,7 @@ if (!customElements.get("rope-hands")) {
 
   customElements.define("rope-hands", class extends window.RopeFigure {
     look = `
-.first { color: var(--blue) } .gone { color: var(--red) } .gone .hand { stroke-dasharray: 5 3 } .still { opacity: .75 }
+.first, .gone { color: var(--blue) } .gone .hand { stroke-dasharray: 5 3 } .still { opacity: .75 }
 .hand { stroke-width: 4 } .near { fill: currentColor; fill-opacity: .25; stroke: none } .head { font-weight: 700 }
 .fits, .share { stroke: var(--blue) } .left { stroke: var(--green) } .bed { opacity: .08 } .here { stroke-dasharray: 3 3 }
 `;

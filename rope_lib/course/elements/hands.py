@@ -1,4 +1,4 @@
-"""All pairs of a head, turned by the distance of two tokens, and what they tell of it together."""
+"""All pairs of a head, rotated by a distance, and what their angles say about it together."""
 
 import math
 from collections.abc import Mapping
@@ -22,30 +22,31 @@ from .figure import (
 )
 
 WORDS = COMMON | {
-    "title": "What does one pair tell of the distance, and what do all together?",
+    "title": "What does one pair leave open about a distance, and what do all pairs determine?",
     "distance": "distance between query and key",
     "base": "base",
-    "precision": "how exactly each hand is read",
+    "precision": "how exactly each angle is read",
     "pair": "pair",
     "together": "all",
     "fits": "distances that fit, tokens",
-    "picture": "A dial for each pair, its hand turned by the distance. Below, a row for each pair "
+    "picture": "A dial for each pair, its hand rotated by the distance. Below, a row for each pair "
     "shows which distances would look the same on its dial, and the last row those that all pairs "
     "leave possible.",
-    "readout": "distance {distance}, base {base}, hands read to {precision}. Pairs that have gone "
-    "round: {gone}, in their first turn: {first}, hardly moved: {still}. The best pair alone "
-    "leaves {alone} of {all} distances possible; all together leave {left}: {which}",
-    "means": "i, θ, λ: the pair's number, its frequency in radians per token, and its wavelength "
-    "2π/θ, the tokens in which it goes round once.\n"
-    "hand: how far the pair is turned by the distance, that is by distance × θ, counter-clockwise "
-    "from 3 o'clock. The shaded wedge shows how exactly it is read.\n"
-    "gone round: turned by a full turn or more (dashed), so that alone it fits several distances.\n"
-    "in its first turn: turned by less than a full turn, and by enough to be read.\n"
-    "hardly moved: turned by less than the wedge; it might as well stand for distance 0.\n"
-    "row: dark where a distance would turn the hand into the same wedge; evenly pale where such "
-    "distances lie too close to be drawn apart. The dashed line is the true distance; the scale is "
-    "logarithmic.\n"
-    "all: the distances that fit every row. This is what could be read off; a head need not do so.",
+    "readout": "distance {distance}, base {base}, angles read to {precision}. Pairs that have "
+    "completed a full turn (dashed): {gone}, in their first turn (solid): {first}, hardly rotated "
+    "(grey): {still}. The best pair alone leaves {alone} of {all} distances possible; all together "
+    "leave {left}: {which}",
+    "means": "i, θ, λ: the index of the pair, its frequency in radians per token, and its "
+    "wavelength 2π/θ, the number of tokens that it needs for a full turn.\n"
+    "hand: the angle of the pair. It is rotated by distance × θ, counter-clockwise from 3 "
+    "o'clock. The shaded wedge shows how exactly the angle is read.\n"
+    "completed a full turn: rotated by 360° or more. Alone it fits several distances.\n"
+    "in its first turn: rotated by less than 360°, and by more than the wedge to either side.\n"
+    "hardly rotated: by less than the wedge, and so not to be distinguished from distance 0.\n"
+    "row: dark where a distance would rotate the hand into the same wedge; evenly pale where such "
+    "distances are too close together to be drawn apart. The dashed line is the true distance; the "
+    "scale is logarithmic.\n"
+    "all: the distances that fit every row. They could be read off; a head need not do so.",
 }
 DISTANCES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 BASES = (100, 1000, 10_000, 100_000, 500_000, 1_000_000, 10_000_000)
@@ -60,13 +61,13 @@ def hands(
     *,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """All pairs of a head, turned by a distance, and the distances that fit what their hands show.
+    """All pairs of a head, rotated by a distance, and the distances that fit their angles.
 
     Args:
-        pairs: 1 to 32, half the width of the head.
+        pairs: 1 to 32, half the head dimension.
         distance: the first distance in tokens, one of ``elements.hands.DISTANCES``.
         base: the first base, one of ``elements.hands.BASES``.
-        precision: degrees by which a hand may be misread, one of ``elements.hands.PRECISIONS``.
+        precision: degrees by which an angle may be misread, one of ``elements.hands.PRECISIONS``.
         words: replaces some or all of ``elements.hands.WORDS``.
 
     Returns:
@@ -98,9 +99,9 @@ def hands(
 
 
 def fitting(thetas: np.ndarray, distance: int, near: float) -> tuple[list[int], list[int]]:
-    """Of the distances 1 to 100,000: how many fit each hand, and which fit all of them.
+    """Of the distances 1 to 100,000: how many fit each pair, and which fit all of them.
 
-    A distance fits a hand that it turns to within ``near`` radians of where ``distance`` turns it.
+    A distance fits a pair if its angle is within ``near`` radians of that of ``distance``.
     """
     every = np.arange(1, DISTANCES[-1] + 1)
     fits = [np.cos((every - distance) * theta) >= math.cos(near) for theta in thetas]
@@ -123,11 +124,12 @@ def _draw(
     for i, (theta, kind) in enumerate(zip(thetas, kinds, strict=True)):
         x, y = 50 + 100 * (i % 4), 40 + 134 * (i // 4)
         angle, dash = distance * theta, " stroke-dasharray='5 3'" if kind == "gone" else ""
+        color = GREY if kind == "still" else BLUE
         drawn += (
             f"<circle cx='{x}' cy='{y}' r='36' stroke='{GREY}'/>"
             f"<path d='M{x} {y}h36' stroke='{GREY}'/>"
             f"<path d='M{x} {y}l{34 * math.cos(angle):.1f} {-34 * math.sin(angle):.1f}' "
-            f"stroke='{BLUE}' stroke-width='4'{dash}/>"
+            f"stroke='{color}' stroke-width='4'{dash}/>"
             + label(x, y + 52, f"i = {i}")
             + label(x, y + 67, f"θ {short(theta)}")
             + label(x, y + 82, f"λ {short(2 * math.pi / theta)}")

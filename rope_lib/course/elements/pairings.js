@@ -1,4 +1,4 @@
-// <rope-pairings>: which numbers of a head are turned together, and what permuted weights do.
+// <rope-pairings>: which elements of a head are rotated together, and what permuted weights do.
 // Numbers and words come from data-config; pairings.py writes it, and what stands inside the element
 // where this script does not run.
 if (!customElements.get("rope-pairings")) {

@@ -1,4 +1,4 @@
-"""Which numbers of a head a program turns together, and what permuted weights do about it."""
+"""Which elements of a head a program rotates together, and what permuted weights do about it."""
 
 from collections.abc import Mapping
 
@@ -24,10 +24,10 @@ from .figure import (
 )
 
 WORDS = COMMON | {
-    "title": "Which numbers does the program turn together, and is it still the same model?",
-    "pairing": "the program turns",
-    "interleaved": "neighbours (interleaved)",
-    "half": "two halves (half-split)",
+    "title": "Which elements does the program rotate together, and is it still the same model?",
+    "pairing": "pairing of the program",
+    "interleaved": "interleaved: neighbours",
+    "half": "half-split: i and i + 4",
     "rows": "rows of both projections",
     "stored": "as stored",
     "permuted": "permuted to half-split",
@@ -36,22 +36,22 @@ WORDS = COMMON | {
     "score": "score",
     "trained": "as trained",
     "here": "here",
-    "picture": "Eight numbers of a head in a row, each with the row of the weights that made it. "
-    "Arcs join the numbers that are turned together, the fastest pair with the thickest arc. "
+    "picture": "Eight elements of a head, each with the row of the weights that made it. "
+    "Arcs join the elements that are rotated together, the fastest pair with the thickest arc. "
     "Below, the score beside that of the model as it was trained.",
-    "readout": "turned together: {pairs}. Score at distance {distance}: {score}; "
+    "readout": "rows rotated together: {pairs}. Score at distance {distance}: {score}; "
     "in the model as trained: {wanted}. {verdict}",
     "equal": "The same model",
     "other": "Another model",
     "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
-    "pair i: two numbers of a vector that are turned together; i = 0 is the fastest, "
+    "pair i: two elements that are rotated together; i = 0 is the fastest, "
     "with the thickest arc. This head was trained with interleaved pairs.\n"
-    "interleaved: neighbours are a pair. half-split: a number of the first half with that of the "
-    "second half at the same index.\n"
-    "row: the row of the query's and the key's weight matrix that makes a number of the head.\n"
-    "permuted to half-split: the even rows first, then the odd ones, in both matrices.\n"
-    "score: the dot product of the turned query and the turned key. It is the same where the same "
-    "rows are turned together by the same angle.",
+    "interleaved: neighbours, elements 2i and 2i + 1, are a pair. half-split: elements i and i + 4 "
+    "are a pair.\n"
+    "row: the row of the query projection and of the key projection that makes an element.\n"
+    "permuted to half-split: the even rows first, then the odd ones, in both projections.\n"
+    "score: the dot product of the rotated query and the rotated key. It is as trained where the "
+    "same rows are rotated together by the same angle.",
 }
 PAIRINGS, ROWS = ("interleaved", "half"), ("stored", "permuted")
 QUERY = (0.9, 0.2, -0.4, 0.8, 0.5, -0.7, 0.3, 0.6)
@@ -66,10 +66,10 @@ def pairings(
     *,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """A head of eight numbers, trained with interleaved pairs, in a program to choose.
+    """A head of eight elements, trained with interleaved pairs, in a program to choose.
 
     Args:
-        pairing: what the program turns together at first, ``"interleaved"`` or ``"half"``.
+        pairing: what the program rotates together at first, ``"interleaved"`` or ``"half"``.
         rows: the rows of both projections at first, ``"stored"`` or ``"permuted"``.
         distance: the first distance, 0 to 30 tokens.
         words: replaces some or all of ``elements.pairings.WORDS``.
@@ -102,7 +102,7 @@ def pairings(
 
 
 def _score(pairing: str, order: list[int], distance: int) -> float:
-    """The query at the distance, the key at 0; numbers stand in the order of their rows."""
+    """The query at the distance, the key at 0; elements are in the order of their rows."""
     tables = rotation_tables(torch.tensor([distance]), inverse_frequencies(8), torch.float64)
     q, k = torch.tensor([QUERY, KEY], dtype=torch.float64)[:, list(order)]
     return float(rotate(q[None], *tables, pairing=pairing) @ k)
