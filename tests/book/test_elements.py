@@ -390,19 +390,19 @@ def test_the_decay_of_the_chapter():
 def test_how_far_a_repair_reaches(method, reach):
     said = interactive.scalings(method=method, factor=8).readout
     assert f"up to {reach} tokens, none does" in said
-    unseen = int(re.search(r"(\d+) pairs meet", said)[1])
+    unseen = int(re.search(r"(\d+) pairs reach", said)[1])
     assert unseen == (18 if method == "none" else 0)  # chapter 7 counts 18 for LLaMA 2
 
 
-def test_ntk_leaves_all_but_the_last_pair_beyond_what_it_knows():
+def test_ntk_leaves_all_but_the_last_pair_at_unseen_angles():
     said = interactive.scalings(method="ntk", factor=8).readout
-    assert "17 pairs meet angles" in said
+    assert "17 pairs reach angles" in said
     assert "1 by the whole factor" in said
     for factor, reach in ((8, "18,696"), (16, "31,014")):  # as chapter 7 says
         assert f"up to {reach} tokens" in interactive.scalings(method="ntk", factor=factor).readout
 
 
-def test_a_base_so_small_that_every_pair_comes_round():
+def test_a_base_so_small_that_every_pair_completes_a_turn():
     assert "up to ∞ tokens" in interactive.scalings(base=100, length=10_000).readout
 
 

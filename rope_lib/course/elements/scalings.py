@@ -23,7 +23,7 @@ from .figure import (
 from .hands import BASES
 
 WORDS = COMMON | {
-    "title": "Which pairs does a repair slow down, and which still meet new angles?",
+    "title": "Which pairs does a repair slow down, and which still reach unseen angles?",
     "method": "repair",
     "none": "none",
     "linear": "position interpolation",
@@ -31,23 +31,23 @@ WORDS = COMMON | {
     "yarn": "YaRN",
     "llama3": "the rule of Llama 3.1",
     "factor": "factor",
-    "wavelength": "wavelength λ, tokens",
+    "wavelength": "wavelength λ (tokens)",
     "slower": "times slower",
-    "seen": "meets known angles only",
-    "new": "meets unseen angles",
+    "seen": "only angles of training",
+    "new": "also unseen angles",
     "picture": "A mark for each pair: how many times slower it becomes, over its wavelength. A "
-    "line marks the length of training. Dots are pairs that meet known angles only, crosses are "
-    "pairs that meet unseen ones.",
-    "readout": "{method}, factor {factor}: {kept} of {count} pairs as they were, {part} slowed in "
-    "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} pairs meet angles "
-    "they never showed in training; up to {reach} tokens, none does",
-    "means": "repair: a way to use a trained model on longer texts by slowing pairs down.\n"
+    "line marks the trained length. Dots are pairs that reach only angles of training, crosses "
+    "are pairs that reach unseen angles as well.",
+    "readout": "{method}, factor {factor}: {kept} of {count} pairs unchanged, {part} slowed in "
+    "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} pairs reach angles "
+    "that did not occur in training; up to {reach} tokens, none does",
+    "means": "repair: a way to use a trained model on longer texts, here by slowing pairs down.\n"
     "factor: how many times longer the texts are than those of training.\n"
-    "wavelength λ: the tokens in which an unchanged pair goes round once. Both axes are "
-    "logarithmic.\n"
-    "T: the length of training, in tokens. Pairs in the shaded part never went round there.\n"
-    "unseen angle: one that this pair did not reach at any distance in training. A pair that went "
-    "round once has shown every angle.",
+    "wavelength λ: the number of tokens in which an unchanged pair completes a full turn. Both "
+    "axes are logarithmic.\n"
+    "T: the trained length, in tokens. Pairs in the shaded part complete no full turn within it.\n"
+    "unseen angle: one that this pair has at no distance below the trained length. For a pair that "
+    "completes a full turn within it, no angle is unseen.",
 }
 METHODS = ("none", "linear", "ntk", "yarn", "llama3")
 FACTORS = (1, 2, 4, 8, 16, 32)
@@ -63,12 +63,12 @@ def scalings(
     *,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """How many times slower each pair of a head turns, with a menu of repairs and their factor.
+    """How many times slower each pair of a head rotates, with a menu of repairs and their factor.
 
     Args:
         head_dim: width of the head, even, 4 to 256.
         base: one of ``elements.hands.BASES``.
-        length: tokens of a text in training, 256 to 1,000,000.
+        length: the trained length in tokens, 256 to 1,000,000.
         method: the first repair: ``"none"``, ``"linear"``, ``"ntk"``, ``"yarn"`` or ``"llama3"``.
         factor: the first factor, one of ``elements.scalings.FACTORS``.
         words: replaces some or all of ``elements.scalings.WORDS``.
@@ -113,12 +113,12 @@ _SCALINGS = {
 
 
 def _unseen(plain: torch.Tensor, slower: torch.Tensor, length: int, factor: int) -> torch.Tensor:
-    """Which pairs never came round in training, and go farther in the longer text."""
+    """Which pairs complete no full turn in training, and go farther in the longer text."""
     return (length * plain < 2 * math.pi) & (slower * CLOSE < factor)
 
 
 def _reach(plain: torch.Tensor, slower: torch.Tensor, length: int) -> str:
-    """The longest text in which no pair meets an unseen angle; all of them, if all come round."""
+    """The longest text in which no pair reaches an unseen angle; all, if each completes a turn."""
     unfinished = slower[length * plain < 2 * math.pi]
     return f"{int(length * unfinished.min() + 0.001):,}" if len(unfinished) else "∞"
 
