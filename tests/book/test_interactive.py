@@ -308,9 +308,9 @@ def expected_hands(pairs: int, distance: int, base: int, precision: int) -> str:
     left = every[fits.all(axis=0)]
     which = ", ".join(f"{each:,}" for each in left[:4]) + (", …" if len(left) > 4 else "")
     return (
-        f"distance {distance:,}, base {base:,}, hands read to ±{precision}°. Pairs that have gone "
-        f"round: {gone}, in their first turn: {pairs - gone - still}, hardly moved: {still}. "
-        f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
+        f"distance {distance:,}, base {base:,}, angles read to ±{precision}°. Pairs that have "
+        f"completed a full turn (dashed): {gone}, in their first turn (solid): "
+        f"{pairs - gone - still}, hardly rotated (grey): {still}. The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
         f"all together leave {len(left):,}: {which}"
     )
 

@@ -77,7 +77,7 @@ if (!customElements.get("rope-heads")) {
       const marked = step > 30 ? [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] : [0, 1, 3, 5, 7, 9];
       return axes([left, top, right, bottom], [], [0, 50, 100].map((each) => [bottom - height(each), String(each)]), words.tokens, words.weight) +
         marked.map((i) => text(middle(i), bottom + 17, String(begins(i)))).join("") +
-        text(middle(BINS) - 4, bottom + 17, words.first) + text(right, top - 12, words.turned, "end") +
+        text(right + 8, bottom + 17, words.first, "end") + text(right, top - 12, words.turned, "end") +
         one.map((weight, i) => `<path class="bar" d="M${(middle(i) - 0.35 * step).toFixed(1)} ${bottom}v${-height(weight)}h${(0.7 * step).toFixed(1)}v${height(weight)}z"/>`).join("") +
         other.map((weight, i) => `<path class="plain" d="M${(middle(i) - 0.46 * step).toFixed(1)} ${bottom - height(weight)}h${(0.92 * step).toFixed(1)}"/>`).join("");
     }

@@ -143,7 +143,7 @@ def _bars(one: Sequence[int], other: Sequence[int], words: Mapping[str, str]) ->
     drawn = axes((left, top, right, bottom), [], ys, words["tokens"], words["weight"])
     for x, text in marks[:2] + marks[3::2]:
         drawn += label(x, bottom + 17, text)
-    drawn += label(middle[11] - 4, bottom + 17, words["first"])
+    drawn += label(right + 8, bottom + 17, words["first"], "text-anchor='end'")
     drawn += label(right, top - 12, words["turned"], "text-anchor='end'")
     for x, weight in zip(middle, one, strict=True):
         high = 1.34 * weight
