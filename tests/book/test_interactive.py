@@ -310,7 +310,8 @@ def expected_hands(pairs: int, distance: int, base: int, precision: int) -> str:
     return (
         f"distance {distance:,}, base {base:,}, angles read to ±{precision}°. Pairs that have "
         f"completed a full turn (dashed): {gone}, in their first turn (solid): "
-        f"{pairs - gone - still}, hardly rotated (grey): {still}. The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
+        f"{pairs - gone - still}, hardly rotated (grey): {still}. "
+        f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
         f"all together leave {len(left):,}: {which}"
     )
 
