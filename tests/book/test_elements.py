@@ -251,14 +251,18 @@ def test_nothing_moves_by_itself(show, name):
     assert page.locator(f"rope-{name} .frame").evaluate(moving) == 0
 
 
+def choose_cell(page, box, place, touch):
+    """Tap or click at shares of a box's width and height."""
+    point = box["x"] + box["width"] * place[0], box["y"] + box["height"] * place[1]
+    page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+
+
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 def test_a_patch_takes_the_query(show, touch):
     page = show(interactive.grid(), has_touch=touch)
     box = page.locator("rope-grid .image").bounding_box()
     for row, column in ((0, 0), (14, 3), (6, 14)):
-        point = (box["x"] + box["width"] * (column + 0.5) / 15,
-                 box["y"] + box["height"] * (row + 0.5) / 15)  # fmt: skip
-        page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+        choose_cell(page, box, ((column + 0.5) / 15, (row + 0.5) / 15), touch)
         assert chosen(page, "grid") == {"kind": "line", "row": row, "column": column}
         agrees(page, "grid")
     page.mouse.click(box["x"] - 4, box["y"] + 4)  # beside the image
@@ -489,9 +493,7 @@ def test_a_head_is_chosen_on_the_map(show, touch):
     page = show(interactive.heads(), has_touch=touch)
     box = page.locator("rope-heads .map").bounding_box()
     for layer, head in ((0, 2), (29, 8), (11, 1)):
-        point = (box["x"] + box["width"] * (layer + 0.5) / 30,
-                 box["y"] + box["height"] * (head + 0.5) / 9)  # fmt: skip
-        page.touchscreen.tap(*point) if touch else page.mouse.click(*point)
+        choose_cell(page, box, ((layer + 0.5) / 30, (head + 0.5) / 9), touch)
         assert chosen(page, "heads") == {"layer": layer, "head": head}
         agrees(page, "heads")
     page.mouse.click(box["x"] - 4, box["y"] + 4)  # beside the map
