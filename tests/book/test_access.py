@@ -1,8 +1,8 @@
 """For everybody and on any line: axe-core finds no fault, and a first visit is light and still.
 
 Axe looks at one page of each kind in light, in dark and on a phone, and at all others in light, but
-for the worked answers: they are of one kind, and one of them stands for all. What a page repeats a
-thousand times is looked at once: see `SHORTEN`.
+for the worked answers and the pages of the API: they are of one kind each, and one of them stands
+for all. What a page repeats a thousand times is looked at once: see `SHORTEN`.
 """
 
 import gzip
@@ -19,11 +19,15 @@ AXE = Path(os.environ.get("AXE") or PINNED).read_text(encoding="utf-8")
 KINDS = [
     "book/intro",
     "book/claims",
+    "book/api/kernels",
     "notebooks/06_test_decay",
     "notebooks/solutions/03_turn_two_dimensions",
     "search",
 ]
-OTHERS = [page for page in PAGES if page not in KINDS and "/solutions/" not in page]
+OF_ONE_KIND = ("/solutions/", "/api/")
+OTHERS = [
+    page for page in PAGES if page not in KINDS and not any(kind in page for kind in OF_ONE_KIND)
+]
 VIEWS = {
     "light": {"viewport": DESK, "color_scheme": "light"},
     "dark": {"viewport": DESK, "color_scheme": "dark"},

@@ -5,7 +5,6 @@ last test looks whether every reference is found.
 """
 
 import ast
-import gc
 import pickle
 import re
 from pathlib import Path
@@ -296,7 +295,6 @@ def fresh_compiler():
     torch.compiler.reset()
     yield
     torch.compiler.reset()
-    gc.collect()
 
 
 @pytest.mark.parametrize("kind", KINDS)
