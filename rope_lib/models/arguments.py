@@ -121,7 +121,7 @@ def _rotary_dim(parameters: Parameters, opened: Opened, head_dim: int, kind: str
     config, model = opened.config, opened.model
     name = "partial_rotary_factor"
     share = require_fraction(name, parameters.get(name, model.fraction))
-    if kind == "proportional":  # all pairs count, though some stand still
+    if kind == "proportional":  # all pairs count, though some do not rotate
         return head_dim
     if "rotary_dim" in parameters:
         rotary_dim = require_even("rotary_dim", parameters["rotary_dim"])

@@ -35,7 +35,7 @@ def draw_wavelengths(explanation: Any) -> Any:
     lengths = sorted({kind.trained_length for kind in turning if kind.trained_length})
     for length in lengths:
         axes.axhline(length, color="0.5", linestyle="--", linewidth=1)
-        axes.annotate(f"original length, {length:,} tokens", (0, length), xytext=(2, 3),
+        axes.annotate(f"trained length, {length:,} tokens", (0, length), xytext=(2, 3),
                       textcoords="offset points", color="0.35")  # fmt: skip
     axes.set(yscale="log", xlabel="pair i", ylabel="tokens for one turn",
              title=f"{explanation.model_type}: the wavelength of each pair")  # fmt: skip

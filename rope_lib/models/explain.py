@@ -20,25 +20,25 @@ _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length
 
 @dataclass(frozen=True)
 class KindOfLayer:
-    """One kind of layer; lengths and wavelengths are in tokens, widths in numbers of a head.
+    """One kind of layer; lengths and wavelengths are in tokens, widths in elements of a head.
 
     Args:
         name: the type of these layers, or ``"all layers"``.
         layers: their indices, where the file says how many layers there are.
-        turns: whether they turn at all; if not, only ``scores`` means anything.
+        turns: whether they rotate at all; if not, only ``scores`` means anything.
         pairing, head_dim, rotary_dim, rotated, base, clockwise, output_pairing: as in
             :class:`rope_lib.module.RotaryEmbedding`.
         rope_type: the type of scaling, ``"default"`` for none.
         scaling: its value, a :mod:`rope_lib.scaling`; None for none.
-        beside: numbers of a head that stand beside those, in latent attention.
+        beside: elements of a head beside those, in latent attention.
         axes: how many axes a position has.
-        axis_pairs: how many pairs each of them turns, where there are several.
+        axis_pairs: how many pairs each of them rotates, where there are several.
         amplitude: what cosines and sines are multiplied by; scores by its square.
         trained_length: the length that the frequencies were trained for, None if not said.
         served_length: the length that the file says it serves, scaling included.
-        trained_wavelengths: tokens for one turn of each pair without the scaling.
-        wavelengths: the same with it, at ``served_length``; infinite for a pair that stands still.
-        unfinished: how many pairs never finished a turn within the trained length, in training.
+        trained_wavelengths: tokens for a full turn of each pair without the scaling.
+        wavelengths: the same with it, at ``served_length``; infinite without rotation.
+        unfinished: how many pairs never completed a full turn within the trained length.
         unchanged_length: the longest text that the scaling leaves alone; 0 where it changes all.
         slowed: for each pair, how many times slower the scaling makes it, at ``served_length``.
         scores: what scores are multiplied by beside the rotation.
@@ -127,10 +127,10 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
         model type llama
         <BLANKLINE>
         all layers
-          the whole head of 128 numbers turns, 64 pairs
-          pairing half: numbers (i, i + 64) turn together
-          base 500,000: one turn takes 6.28 to 2,559,196 tokens
-          29 of 64 pairs never finish a turn within the original length of 8,192 tokens
+          all 128 elements of a head are rotated, 64 pairs
+          pairing half: elements (i, i + 64) form a pair
+          base 500,000: a full turn takes 6.28 to 2,559,196 tokens
+          29 of 64 pairs never complete a full turn within the trained length of 8,192 tokens
         >>> explain(config).kinds[0].unfinished  # each of these as a number
         29
     """

@@ -31,7 +31,7 @@ class Identified:
         base: of the frequencies; NaN where no base gives them.
         scaling: a value of :mod:`rope_lib.scaling`, or None.
         frequencies: radians per token of each pair of ``rotary_dim``, as measured, in the
-            direction of ``clockwise``; 0 for pairs that stand still.
+            direction of ``clockwise``; 0 for pairs that do not rotate.
         amplitude: what lengths of turned pairs are multiplied by.
         origin: the position at which nothing is turned, usually 0; NaN where angles begin
             otherwise.
@@ -75,7 +75,7 @@ class Identified:
 
         Raises:
             ValueError: no such rotation: other pairs, another origin, frequencies without a base,
-                an amplitude beside pairs that stand still.
+                an amplitude beside pairs that do not rotate.
         """
         why = self._why_not_ours()
         if why:
@@ -99,12 +99,12 @@ class Identified:
         if not math.isfinite(self.base):
             return "no base and scaling give its frequencies"
         if math.isnan(self.origin):
-            return "it turns something at position 0, where ours turns nothing"
+            return "it rotates something at position 0, where ours rotates nothing"
         if self.origin != 0:
-            return f"it turns nothing at position {self.origin:g} where ours turns nothing at 0"
+            return f"it rotates nothing at position {self.origin:g} where ours rotates nothing at 0"
         own = 1.0 if self.scaling is None else self.scaling.amplitude
         if 0 in self.frequencies and abs(own / self.amplitude - 1) > 1e-4:
-            return f"some pairs stand still, and lengths are multiplied by {self.amplitude:.6g}"
+            return f"some pairs do not rotate, and lengths are multiplied by {self.amplitude:.6g}"
         return None
 
 
@@ -266,8 +266,8 @@ def _remarks(found, place, phase, ladder, rounding):
         yield "one pair turns: both pairings are the same"
     if place.widest > place.rotary_dim and place.pairing == "interleaved":
         yield (
-            f"numbers from {place.rotary_dim} on stand still; a wider rotary_dim whose slow pairs "
-            "stand still would be the same, with another base"
+            f"elements from {place.rotary_dim} on do not rotate; a wider rotary_dim whose slow "
+            "pairs do not rotate would be the same, with another base"
         )
     if phase:
         yield "at position 0 every pair is turned by a quarter: cosine and sine are swapped"
@@ -279,7 +279,7 @@ def _remarks(found, place, phase, ladder, rounding):
         yield "positions out of order are not turned as they are in order"
     moved = [factor for factor in found.still if abs(factor - 1) > max(1e-4, 4 * found.grain)]
     if moved:
-        yield f"{len(moved)} numbers that do not turn are multiplied by {moved[0]:.6g}"
+        yield f"{len(moved)} elements that do not rotate are multiplied by {moved[0]:.6g}"
     if found.second > max(1e-4, 16 * found.grain):
         yield f"its second result differs from the first by up to {found.second:.3g}"
     if found.by_length > max(1e-4, 16 * found.grain):

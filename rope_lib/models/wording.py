@@ -41,7 +41,7 @@ def _which(layers: tuple[int, ...]) -> str:
 
 def _kind(kind: Any) -> Iterator[str]:
     if not kind.turns:
-        yield "do not turn: they have no rotary embedding"
+        yield "no rotation: these layers have no rotary embedding"
         yield from _scores(kind)
         return
     yield _width(kind)
@@ -50,7 +50,7 @@ def _kind(kind: Any) -> Iterator[str]:
     if kind.trained_length:
         count, left = len(kind.wavelengths), kind.unfinished
         yield (
-            f"{left} of {count} pairs never finish a turn within the original length of "
+            f"{left} of {count} pairs never complete a full turn within the trained length of "
             f"{kind.trained_length:,} tokens"
         )
     yield from _scaling(kind)
@@ -59,20 +59,26 @@ def _kind(kind: Any) -> Iterator[str]:
 
 def _width(kind: Any) -> str:
     if kind.beside:
-        words = f"{kind.rotary_dim} numbers of a head turn beside {kind.beside} that do not"
+        words = (
+            f"{kind.rotary_dim} elements of a head are rotated, {kind.beside} beside them are not"
+        )
     elif kind.rotary_dim == kind.head_dim:
-        words = f"the whole head of {kind.head_dim} numbers turns"
+        words = f"all {kind.head_dim} elements of a head are rotated"
     else:
-        words = f"the {kind.rotated} {kind.rotary_dim} of a head's {kind.head_dim} numbers turn"
+        words = (
+            f"the {kind.rotated} {kind.rotary_dim} of a head's {kind.head_dim} elements are rotated"
+        )
     shares = ", ".join(str(count) for count in kind.axis_pairs)
-    axes = f"; positions have {kind.axes} axes, which turn {shares} pairs" if kind.axes > 1 else ""
+    axes = (
+        f"; positions have {kind.axes} axes, which rotate {shares} pairs" if kind.axes > 1 else ""
+    )
     return f"{words}, {kind.rotary_dim // 2} pairs{axes}"
 
 
 def _pairing(kind: Any) -> str:
     width = kind.rotary_dim
     pairs = "(2i, 2i + 1)" if kind.pairing == "interleaved" else f"(i, i + {width // 2})"
-    words = f"pairing {kind.pairing}: numbers {pairs} turn together"
+    words = f"pairing {kind.pairing}: elements {pairs} form a pair"
     if kind.clockwise:
         words += ", clockwise"
     if kind.output_pairing not in (None, kind.pairing):
@@ -82,11 +88,11 @@ def _pairing(kind: Any) -> str:
 
 def _range(wavelengths: tuple[float, ...]) -> str:
     still = sum(math.isinf(each) for each in wavelengths)
-    turning = [each for each in wavelengths if not math.isinf(each)]
-    if not turning:
-        return "no pair turns"
-    words = f"one turn takes {min(turning):,.3g} to {max(turning):,.0f} tokens"
-    return f"{words}; {still} pairs stand still" if still else words
+    rotating = [each for each in wavelengths if not math.isinf(each)]
+    if not rotating:
+        return "no pair is rotated"
+    words = f"a full turn takes {min(rotating):,.3g} to {max(rotating):,.0f} tokens"
+    return f"{words}; {still} pairs are not rotated" if still else words
 
 
 def _scaling(kind: Any) -> Iterator[str]:
@@ -96,15 +102,15 @@ def _scaling(kind: Any) -> Iterator[str]:
     product = getattr(kind.scaling, "factor", 0) * (kind.trained_length or 0)
     if kind.served_length and product and round(product) != kind.served_length:
         yield (
-            f"the file serves {kind.served_length:,} tokens; factor times original length is "
+            f"the file serves {kind.served_length:,} tokens; factor times trained length is "
             f"{product:,.0f}"
         )
     slowed = [each for each in kind.slowed if each > 1 + 1e-9]
     if slowed:
         where = f" at {kind.served_length:,} tokens" if kind.served_length else ""
         yield (
-            f"{len(slowed)} of {len(kind.slowed)} pairs turn slower{where}, up to "
-            f"{max(slowed):.4g} times; {len(kind.slowed) - len(slowed)} keep their speed; "
+            f"{len(slowed)} of {len(kind.slowed)} pairs rotate more slowly{where}, up to "
+            f"{max(slowed):.4g} times; {len(kind.slowed) - len(slowed)} keep their frequency; "
             + _range(kind.wavelengths)
         )
     yield _cost(kind, slowed)
@@ -120,7 +126,7 @@ def _cost(kind: Any, slowed: list[float]) -> str:
     if kind.unchanged_length:
         return f"texts of up to {kind.unchanged_length:,} tokens are served unchanged"
     if hasattr(kind.scaling, "at_length"):
-        return "texts of up to the original length are changed too, by the short factors"
+        return "texts of up to the trained length are changed too, by the short factors"
     share = len(slowed) / len(kind.slowed) if kind.slowed else 0
     return (
         f"every text is changed, short ones too: to {share:.0%} of the pairs their distances "

@@ -208,7 +208,7 @@ MISTAKES = {
                  "rotary_dim: yours 32, expected 64"),
     "all scaled": (lambda x, p: 1.3 * rotation()(x, p), PARTIAL, "amplitude.*on all numbers"),
     "rest scaled": (lambda x, p: torch.cat((rotation()(x, p)[..., :64], 2 * x[..., 64:]), -1),
-                    PARTIAL, "numbers that do not turn: yours multiplied by 2"),
+                    PARTIAL, "elements that do not rotate: yours multiplied by 2"),
     "output order": (lambda x, p: torch.stack(rotation()(x, p).chunk(2, -1), -1).flatten(-2),
                      PLAIN, "output order: yours interleaved"),
     "from the end": (at(lambda p: len(p) - 1 - p), PLAIN, "length: yours"),
@@ -287,7 +287,7 @@ def test_float32_angles_are_a_remark_with_their_size():
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda x, p: x, "turns nothing"),
+        (lambda x, p: x, "rotates nothing"),
         (lambda x, p: x.tanh() * (p + 1)[:, None], "not linear"),
         (lambda x, p: x + torch.randn_like(x), "different results"),
         (

@@ -82,7 +82,7 @@ def test_layers_that_do_not_turn():
     llama_4 = {**LLAMA, "model_type": "llama4_text", "num_hidden_layers": 8, "head_dim": 128}
     turning, still = explain(llama_4).kinds
     assert (turning.turns, still.turns, still.layers) == (True, False, (3, 7))
-    assert "do not turn" in str(explain(llama_4))
+    assert "no rotation: these layers" in str(explain(llama_4))
     assert "1 + 0.1 ln(1 + floor((m + 1) / 8,192))" in str(explain(llama_4))
 
 
@@ -146,7 +146,7 @@ def test_as_a_dictionary_for_json(config):
 
 def test_infinite_wavelengths():
     still = LLAMA | {"rope_scaling": {"rope_type": "proportional", "partial_rotary_factor": 0.25}}
-    assert "48 pairs stand still" in str(explain(still))
+    assert "48 pairs are not rotated" in str(explain(still))
     assert (
         json.loads(json.dumps(explain(still).as_dict(), allow_nan=False))["kinds"][0][
             "wavelengths"
@@ -201,10 +201,10 @@ def test_from_the_command_line(tmp_path, capsys):
 def test_parts_of_heads_axes_and_towers():
     latent = {"model_type": "deepseek_v3", "num_attention_heads": 8, "qk_rope_head_dim": 64,
               "qk_nope_head_dim": 128, "max_position_embeddings": 4096}  # fmt: skip
-    assert "64 numbers of a head turn beside 128 that do not" in str(explain(latent))
+    assert "64 elements of a head are rotated, 128 beside them are not" in str(explain(latent))
     video = {"model_type": "qwen2_vl", "hidden_size": 1536, "num_attention_heads": 12,
              "vision_config": {"depth": 32}}  # fmt: skip
     told = explain(video)
     assert told.kinds[0].axis_pairs == (16, 24, 24)
-    assert "positions have 3 axes, which turn 16, 24, 24 pairs" in str(told)
+    assert "positions have 3 axes, which rotate 16, 24, 24 pairs" in str(told)
     assert told.notes == ("vision_config is not described here; explain it by itself, with like=",)

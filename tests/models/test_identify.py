@@ -225,7 +225,7 @@ def test_odd_rotations_are_named_with_what_is_odd(angles_at, said):
 def test_the_position_that_is_not_turned_is_found(origin):
     found = identify(turning(lambda p: plain(p - origin)), 64)
     assert found.origin == pytest.approx(origin)
-    with pytest.raises(ValueError, match="turns nothing at position"):
+    with pytest.raises(ValueError, match="rotates nothing at position"):
         found.arguments()
 
 
@@ -306,7 +306,7 @@ def mirrored(x, positions):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda x, p: x, "turns nothing"),
+        (lambda x, p: x, "rotates nothing"),
         (lambda x, p: plain(p).cos().repeat(1, 2).expand_as(x), "do not depend on x"),
         (lambda x, p: x.tanh() * (p + 1)[:, None], "not linear"),
         (lambda x, p: x + torch.randn_like(x), "different results"),
@@ -346,7 +346,7 @@ def test_what_cannot_be_called_is_an_error_of_its_own(function, head_dim, error,
 def test_a_rotation_reads_as_sentences_and_as_parts():
     rope = RotaryEmbedding(64, pairing="half", base=500_000.0, scaling=Llama3(8.0, 8192))
     found = identify(called(rope), 64)
-    assert "pairing half: numbers (i, i + 32) turn together" in str(found)
+    assert "pairing half: elements (i, i + 32) form a pair" in str(found)
     assert "base 500,000" in str(found)
     assert "Llama3: factor 8, original_length 8,192" in str(found)
     assert found.as_dict()["scaling"] == rope.scaling

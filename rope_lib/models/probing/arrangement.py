@@ -13,7 +13,7 @@ class Arrangement:
         pairing: ``"interleaved"``, ``"half"``; ``"other"`` for pairs that are neither.
         output_pairing: the order of the turned numbers in the result, in the same words.
         rotary_dim: the smallest width that holds the turning pairs.
-        widest: the largest, which has pairs that stand still at its end.
+        widest: the largest, which has pairs that do not rotate at its end.
         rotated: ``"first"`` or ``"last"``.
         steps: the number of each turning pair, from 0, in the order of the blocks.
         either: both pairings are the same, since there is one pair.

@@ -49,7 +49,7 @@ def origin_difference(
         yield f"at position 0: yours turned by up to {most:.3g} radians, expected by 0"
     elif abs(origin - expected.origin) > 1e-3:
         yield (
-            f"origin: yours turns nothing at position {origin:.6g}, expected at "
+            f"origin: yours rotates nothing at position {origin:.6g}, expected at "
             f"{expected.origin:g} (positions off by {expected.origin - origin:g})"
         )
 

@@ -128,7 +128,7 @@ def _by_factor(factor: float, pairs: int) -> Scaling:
 
 
 def _trailing(measured: Measured) -> Ladder | None:
-    """Proportional: the slow pairs stand still."""
+    """Proportional: the slow pairs do not rotate."""
     pairs, turning = len(measured.frequencies), int(measured.turning.sum())
     if turning in (0, pairs) or not measured.turning[:turning].all():
         return None
@@ -194,4 +194,4 @@ def _what_is_odd(frequencies: torch.Tensor) -> str:
             f"frequencies go up in equal steps of {steps[0]:.6g} radians per token, as for pixels: "
             "no base gives them"
         )
-    return "some pairs stand still or turn the other way: no base and scaling give that"
+    return "some pairs do not rotate or rotate the other way: no base and scaling give that"

@@ -30,7 +30,7 @@ class Measurement:
         layout: the order of dimensions, as :class:`rope_lib.module.RotaryEmbedding` names it.
         positions: which count, as :func:`rope_lib.models.probing.probe.use_of_positions` says.
         ignores: whether positions that it was given do not count.
-        blocks: which numbers turn together.
+        blocks: which elements form a pair.
         speeds: how fast.
         amplitude: what lengths of turned pairs are multiplied by.
         still: what the other numbers are multiplied by, one for each.
@@ -121,7 +121,7 @@ def _grain_of(part: Turns) -> float:
 def _refuse_without_pairs(part: Turns) -> None:
     rest = part.rest
     if (rest - rest[0]).abs().max() < 1e-6:
-        raise NoRotationError("it turns nothing: every row is changed alike")
+        raise NoRotationError("it rotates nothing: every row is changed alike")
     raise NoRotationError(
         "it turns no pairs: each number of a head is multiplied by a number of its own, from "
         f"{rest.min():.3g} to {rest.max():.3g}"
@@ -206,7 +206,7 @@ def _two_angles(part: Turns, blocks: Blocks) -> str:
 
 
 def _is_other_layout(blocks: Blocks, upper: torch.Tensor, lower: torch.Tensor) -> bool:
-    """Whether numbers that the other pairing would turn together are turned by equal angles."""
+    """Whether elements that the other pairing would rotate together rotate by equal angles."""
     angle = dict(zip(blocks.inputs[:, 0].tolist(), upper.tolist(), strict=True))
     angle |= dict(zip(blocks.inputs[:, 1].tolist(), lower.tolist(), strict=True))
     step = int(blocks.inputs[0, 1] - blocks.inputs[0, 0])

@@ -21,13 +21,13 @@ def lines(found: Any) -> Iterator[str]:
         yield (
             f"lengths are multiplied by {found.amplitude:.6g}, scores by {found.amplitude**2:.6g}"
         )
-    turn = "clockwise" if found.clockwise else "counter-clockwise"
-    yield f"turns {turn}, {_COUNTED[found.positions]}, layout {found.layout}"
+    direction = "clockwise" if found.clockwise else "counter-clockwise"
+    yield f"rotates {direction}, {_COUNTED[found.positions]}, layout {found.layout}"
     if found.origin != 0:
         yield (
-            "turns something at every position, 0 included"
+            "rotates at every position, 0 included"
             if math.isnan(found.origin)
-            else f"turns nothing at position {found.origin:g}, where usually that is position 0"
+            else f"no rotation at position {found.origin:g}, where usually that is position 0"
         )
     yield f"rounding: {found.precision}; tried up to position {found.reach:,}"
     yield from (f"note: {remark}" for remark in found.remarks)
@@ -38,23 +38,23 @@ def _pairs(found: Any) -> str:
     pairs = {"interleaved": "(2i, 2i + 1)", "half": f"(i, i + {width // 2})"}
     words = f"pairing {found.pairing}"
     if found.pairing in pairs:
-        words += f": numbers {pairs[found.pairing]} turn together"
+        words += f": elements {pairs[found.pairing]} form a pair"
     if found.output_pairing != found.pairing:
         words += f", and come out in {found.output_pairing} order"
     if width == found.head_dim:
-        return f"{words}; the whole head of {width} numbers"
-    return f"{words}; the {found.rotated} {width} of a head's {found.head_dim} numbers"
+        return f"{words}; all {width} elements of a head"
+    return f"{words}; the {found.rotated} {width} of a head's {found.head_dim} elements"
 
 
 def _frequencies(found: Any) -> str:
-    turning = [abs(f) for f in found.frequencies if f]
-    still = len(found.frequencies) - len(turning)
+    rotating = [abs(f) for f in found.frequencies if f]
+    still = len(found.frequencies) - len(rotating)
     words = "no base gives its frequencies"
     if math.isfinite(found.base):
         words = f"base {found.base:,.10g}, frequencies within {found.residual:.1e} of it"
-    words += f"; one turn takes {math.tau / max(turning):,.4g} to "
-    words += f"{math.tau / min(turning):,.6g} tokens"
-    return words + (f"; {still} pairs stand still" if still else "")
+    words += f"; a full turn takes {math.tau / max(rotating):,.4g} to "
+    words += f"{math.tau / min(rotating):,.6g} tokens"
+    return words + (f"; {still} pairs are not rotated" if still else "")
 
 
 def describe_scaling(scaling: Any) -> str:

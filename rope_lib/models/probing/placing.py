@@ -16,7 +16,7 @@ class Placing:
         steps: for each pair found, which of the expected pairs its frequency is compared with.
         pairs: how many pairs the frequencies are compared over.
         differences: what differs, in sentences.
-        rest: what differs in the numbers that do not turn.
+        rest: what differs in the elements that do not rotate.
         covers_amplitude: whether that says what there is to say about the amplitude.
     """
 
@@ -106,7 +106,7 @@ def _order(found: Measurement, where: Arrangement, expected: Expectation, moved:
 
 
 def _rest(found: Measurement, expected: Expectation, moved: bool) -> tuple[list[str], bool]:
-    """Numbers that do not turn: kept as they are, or multiplied as their still pairs are.
+    """Elements that do not rotate: kept as they are, or multiplied as their still pairs are.
 
     Returns:
         What differs, and whether it is the amplitude, extended to all numbers.
@@ -120,7 +120,7 @@ def _rest(found: Measurement, expected: Expectation, moved: bool) -> tuple[list[
     outside = [(a, b) for a, b in found.blocks.still if a != b and a not in inside]
     if outside and not moved:
         a, b = outside[0]
-        return [f"numbers that do not turn: yours moves number {a} to {b}"], False
+        return [f"elements that do not rotate: yours moves element {a} to {b}"], False
     return [], False
 
 
@@ -133,4 +133,4 @@ def _multiplied(
             f"{expected.amplitude:.6g}, on those that turn"
         )
         return [words], True
-    return [f"numbers that do not turn: yours multiplied by {factor:.6g}, expected by 1"], False
+    return [f"elements that do not rotate: yours multiplied by {factor:.6g}, expected by 1"], False

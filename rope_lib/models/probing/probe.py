@@ -225,7 +225,7 @@ def _axis(calls: Calls, x: torch.Tensor, tokens: torch.Tensor, allowed: float) -
                 + " and ".join(map(str, axes))
             )
     if (y - same).abs().max() <= allowed:
-        raise NoRotationError("it turns nothing: the result is x, whatever the position")
+        raise NoRotationError("it rotates nothing: the result is x, whatever the position")
     if (calls(same, tokens + 7)[0] - calls(same, tokens)[0]).abs().max() > allowed:
         raise NoRotationError("it turns every row of a call alike, though their positions differ")
     raise NoRotationError("it does the same to every row, whatever its position")
