@@ -33,7 +33,7 @@ WORDS = COMMON | {
     "and for one of them the weight by distance, as bars with its rotation and as a line without.",
     "readout": "layer {layer}, head {head}: {near}% of its weight on the nearest 8 tokens "
     "({near_without}% without the rotation), {far}% between 256 and 1,023 "
-    "({far_without}%), {first}% on the first 4 of the text",
+    "({far_without}% without the rotation), {first}% on the first 4 of the text",
     "means": "head: SmolLM2-135M has 30 layers with 9 attention heads each. Tap one on the map.\n"
     "weight: what softmax gives; a query's weights on all tokens are 100% together. Shown are "
     "means over 1,024 queries in each of 16 passages, in whole per cent.\n"
