@@ -1,7 +1,6 @@
 """Draw the pictures that messengers show of a page: its title, its sentence and one of its figures.
 
-    make share          writes book/_static/share/*.png, 1200 × 630, and book/_static/head.svg,
-                        the figure of chapter 3 that the front page shows, too
+    make share          writes book/_static/share/*.png, 1200 × 630
 
 A picture remembers what it was drawn from, so that a test can tell when it is out of date.
 """
@@ -25,7 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "book" / "_ext"))
 import sharing  # noqa: E402
 
-FRONT = ROOT / "book" / "_static" / "head.svg"
 SIZE = {"width": 1200, "height": 630}
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; width: 1200px; height: 630px; background: #fff; color: #22272e; display: grid;
@@ -77,10 +75,6 @@ def drawings() -> dict[str, str]:
     }
 
 
-def front_figure() -> str:
-    return figure("notebooks/03_turn_two_dimensions", "fig-03-dials")
-
-
 def digest(drawing: str) -> str:
     return hashlib.sha256(drawing.encode()).hexdigest()[:16]
 
@@ -107,7 +101,6 @@ def save(shot: bytes, path: Path, remembered: str) -> None:
 
 
 def main() -> None:
-    FRONT.write_text(front_figure(), encoding="utf-8")
     path = find_browser()
     if path is None:
         raise SystemExit(

@@ -49,10 +49,6 @@ def test_a_picture_is_up_to_date(page):
     assert remembered == share.digest(DRAWINGS[page]), "run `make share`"
 
 
-def test_the_front_page_shows_the_figure_of_chapter_3():
-    assert share.FRONT.read_text("utf-8") == share.front_figure(), "run `make share`"
-
-
 def test_a_changed_figure_is_seen(tmp_path):
     drawing = DRAWINGS["book/intro"]
     assert share.digest(drawing) != share.digest(drawing.replace("RoPE", "Rope"))
