@@ -17,6 +17,7 @@ from .elements.hands import hands
 from .elements.heads import heads
 from .elements.pairings import pairings
 from .elements.scalings import scalings
+from .elements.shift import shift
 from .elements.word_order import word_order
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "heads",
     "pairings",
     "scalings",
+    "shift",
     "word_order",
 ]

@@ -13,6 +13,7 @@ from rope_lib import inverse_frequencies, permute_projection
 from rope_lib.course import interactive, reference, results
 from rope_lib.course.decay import bound_factor
 from rope_lib.course.elements import decay, grid, hands, pairings, scalings, word_order
+from rope_lib.course.elements.shift import SHIFTS
 
 QUERY, KEY = torch.randn(2, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
@@ -33,6 +34,7 @@ FIGURES = {
         {"distance": hands.DISTANCES, "base": hands.BASES, "precision": hands.PRECISIONS},
     ),
     "word-order": (choose_word_order, {"mode": word_order.MODES}),
+    "shift": (interactive.shift, {"shift": range(SHIFTS + 1)}),
     "decay": (
         choose_decay,
         {"key": decay.KEYS, "distance": range(1001), "base": hands.BASES},
@@ -184,6 +186,7 @@ LABELS = {
     "clock": ["q", "k", "distance", "score"],
     "hands": ["pair", "together", "fits"],
     "word-order": ["query", "key", "output", "same"],
+    "shift": ["added", "rotated", "query", "key"],
     "decay": ["score", "bound", "simple", "spread", "tokens", "size"],
     "scalings": ["wavelength", "slower", "seen", "new"],
     "heads": ["layers", "heads", "marks", "weight", "tokens", "first", "turned"],
@@ -359,6 +362,48 @@ def test_words_can_be_dragged(show, touch):
     assert reading(page, "word-order") == expected_words(words_of(page), "none")
 
 
+# ---------------------------------------------------------------- a sentence to shift
+
+
+def expected_shift(shift):
+    """Added and rotated, written out with complex numbers: a word is x + iy, at angle 30° m."""
+    words = np.array([complex(*vector) for vector in word_order.VECTORS.values()])
+
+    def scores(first):
+        hands = np.exp(1j * math.radians(30) * (first + np.arange(3)))
+        added = words + 1j * hands.conj()  # sin + i cos
+        return [np.outer(x, x.conj()).real for x in (added, words * hands)]
+
+    def weights(each):
+        return np.exp(each) / np.exp(each).sum(axis=1, keepdims=True)
+
+    now, then = scores(shift), scores(0)
+    change = [np.abs(weights(a) - weights(b)).max() for a, b in zip(now, then, strict=True)]
+    assert change[1] < 1e-12
+    return (
+        (
+            f"query likes at {shift + 1}, key Ming at {shift}: score {now[0][1, 0]:.3f} with "
+            f"position vectors added, {now[1][1, 0]:.3f} with queries and keys rotated. Largest "
+            f"change of a weight from shift 0: {100 * change[0]:.1f} and 0.0 percentage points"
+        )
+        .replace("-0.000", "0.000")
+        .replace("-", "\u2212")
+    )
+
+
+def test_a_shift_changes_what_is_added_and_not_what_is_rotated(show):
+    page = show(interactive.shift())
+    slider = page.locator("rope-shift input[name=shift]")
+    for shift in range(SHIFTS + 1):
+        assert reading(page, "shift") == expected_shift(shift)
+        was = page.locator("rope-shift .new").count()  # cells of the added table only
+        assert (was == 0) == (shift % 12 == 0)
+        slider.press("ArrowRight")
+    by_hand = [interactive.shift(shift=shift).readout for shift in (0, 1)]
+    assert "score 3.366" in by_hand[0]
+    assert "score 4.098" in by_hand[1]  # as chapter 2 computes with a pencil
+
+
 # ---------------------------------------------------------------- what the readings must say
 
 
@@ -444,6 +489,10 @@ WRONG = [
     (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, 2, 3)}),
     (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, math.nan)}),
     (interactive.word_order, ValueError, "mode", "positons"),
+    (interactive.shift, TypeError, "vectors", 3),
+    (interactive.shift, ValueError, "shift", 51),
+    (interactive.shift, TypeError, "shift", 1.5),
+    (interactive.shift, ValueError, "theta", 0),
     (choose_decay, ValueError, "choice", "near"),
     (choose_decay, ValueError, "distance", 1001),
     (choose_decay, TypeError, "distance", 1.5),

@@ -134,6 +134,7 @@ MORE = [
     interactive.clock(shifts=1_000_000),
     interactive.hands(32),
     interactive.scalings(256, 10_000_000, 1_000_000),
+    interactive.shift({word: (-10, i - 10) for i, word in enumerate(["I", "really", "喜欢"])}),
     interactive.word_order({word: (-10, i - 10) for i, word in enumerate(["I", "like", "喜欢"])}),
 ]
 

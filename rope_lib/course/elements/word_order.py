@@ -72,7 +72,7 @@ def word_order(
     Raises:
         TypeError, ValueError: an argument is not of this kind; nothing is drawn.
     """
-    vectors = _require_vectors(VECTORS if vectors is None else vectors)
+    vectors = require_vectors(VECTORS if vectors is None else vectors)
     require_known("mode", mode, MODES)
     words = require_words(words, WORDS)
     config = {"vectors": vectors, "mode": mode, "modes": MODES, "words": words}
@@ -100,11 +100,11 @@ def _draw(
     *,
     causal: bool,
 ) -> str:
-    left = max(_size(words["query"]), *map(_size, names)) + 14
-    wide = max(34, *(_size(name) + 6 for name in names), min(64, (274 - left) / len(names)))
+    left = max(size(words["query"]), *map(size, names)) + 14
+    wide = max(34, *(size(name) + 6 for name in names), min(64, (274 - left) / len(names)))
     right, bold = left + wide * len(names), "font-weight='700'"
     was = [fill(words["changed"], {"output": text}) for text in texts]
-    after = max(map(_size, [*texts, *was])) + 8
+    after = max(map(size, [*texts, *was])) + 8
     drawn = label((left + right) / 2, 13, words["key"])
     drawn += label(left - 8, 33, words["query"], "text-anchor='end'")
     drawn += label(right + 10, 33, words["output"], "text-anchor='start'")
@@ -123,12 +123,12 @@ def _draw(
     return svg(48 + 46 * len(names), drawn, width=max(WIDTH, right + after))
 
 
-def _size(word: str) -> float:
+def size(word: str) -> float:
     """Room for a word in pixels, whatever the font."""
     return sum(13 if letter > "⺀" else 7.4 for letter in word)
 
 
-def _require_vectors(vectors: Mapping[str, Sequence[float]]) -> list[tuple[str, list[float]]]:
+def require_vectors(vectors: Mapping[str, Sequence[float]]) -> list[tuple[str, list[float]]]:
     if not isinstance(vectors, Mapping):
         raise TypeError(f"vectors must map words to two numbers each, got {vectors!r}")
     if not 2 <= len(vectors) <= 5:
