@@ -1,0 +1,59 @@
+"""What chapters 7 and 7b read from the stored runs."""
+
+import pytest
+from matplotlib import pyplot as plt
+
+from rope_lib.course import longer, results
+from rope_lib.scaling import Linear
+
+
+@pytest.fixture(autouse=True)
+def closes_figures():
+    yield
+    plt.close("all")
+
+
+def test_the_mean_loss_is_the_mean_over_all_stored_passages():
+    runs = results.load("real_length")["runs"]
+    assert len(runs) == longer.PASSAGES
+    losses = [run["ways"]["plain"]["32768"]["loss"] for run in runs]
+    assert longer.mean_loss("ways", "plain", "32768") == pytest.approx(sum(losses) / len(losses))
+
+
+def test_a_gap_is_the_difference_of_means_within_its_interval():
+    mean, low, high = longer.gap("ways", "YaRN", "32768")
+    apart = longer.mean_loss("ways", "YaRN", "32768") - longer.mean_loss("ways", "plain", "2048")
+    assert mean == pytest.approx(apart)
+    assert low < mean < high
+    _, wider_low, wider_high = longer.gap("ways", "YaRN", "32768", comparisons=13)
+    assert wider_low < low < high < wider_high
+
+
+def test_what_it_is_compared_with_has_not_risen():
+    assert longer.rise("ways", "plain", "2048") == "+0.00 (+0.00 to +0.00)"
+
+
+def test_a_fall_has_a_true_minus():
+    assert longer.rise("ways", "plain", "8192").startswith("−0.01 (−0.04 to +")
+
+
+def test_each_distance_within_the_text_has_its_loss():
+    assert longer.distances() == [700, 1500, 3000, 6000, 12_000, 28_000]
+    assert len(longer.digit_losses("plain", "8192")) == 4  # the others are not in the text
+    mean, low, high = longer.digit_losses("plain", "8192")[0]
+    runs = results.load("real_length")["runs"]
+    nearest = [run["ways"]["plain"]["8192"]["digit_loss"][0] for run in runs]
+    assert low < mean < high
+    assert mean == pytest.approx(sum(nearest) / len(nearest))
+
+
+def test_a_panel_for_each_length_and_a_row_for_each_case():
+    fig = longer.draw_gaps({"plain": ("ways", "plain"), "YaRN": ("ways", "YaRN")}, ("2048", "8192"))
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == ["2,048", "8,192"]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["plain", "YaRN"]
+
+
+def test_rings_reach_as_far_as_the_text():
+    fig = longer.draw_rings({"short": (Linear(1.0), 8192), "long": (Linear(1.0), 16_384)})
+    short, long = ([len(line.get_xdata()) for line in ax.lines] for ax in fig.axes)
+    assert len(short) == len(long) == 3 * len(longer.SHOWN_PAIRS)
