@@ -74,6 +74,7 @@ class Reader(nn.Module):
         self.encoding, self.causal = encoding, causal
 
     def forward(self, tokens: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits of the names, ``(sentences, 8)``, for tokens ``(sentences, 4)``."""
         x = self.embed(tokens)
         where = {"encoding": self.encoding, "positions": positions}
         for mixer in self.mixers:
