@@ -316,7 +316,7 @@ def expected_words(order, mode):
     rows = ", ".join(f"{w} ({x:.3f}, {y:.3f})" for w, (x, y) in zip(order, outputs, strict=True))
     said = (
         f"{' '.join(order)}, {word_order.WORDS[mode]}: {rows}. "
-        f"{changed} of {len(order)} words differ from the first order"
+        f"{changed} of {len(order)} outputs differ from those of the first order"
     )
     return said.replace("-0.", "\u22120.")
 
@@ -336,6 +336,15 @@ def test_words_move_by_arrow_keys(show, mode):
     assert len(seen) >= 4
     changed = int(re.search(r"(\d) of 3", reading(page, "word-order"))[1])
     assert (changed == 0) == (mode == "none")
+
+
+def test_a_single_mode_needs_no_menu(show):
+    page = show(interactive.word_order(mode="mask", modes=("mask",)))
+    assert page.locator("rope-word-order select").count() == 0
+    page.locator("rope-word-order .words button").first.press("ArrowRight")
+    assert reading(page, "word-order") == expected_words(["likes", "Ming", "Hong"], "mask")
+    page = show(interactive.word_order(modes=("none", "mask")))
+    assert page.locator("rope-word-order option").count() == 2
 
 
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
@@ -489,10 +498,7 @@ WRONG = [
     (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, 2, 3)}),
     (interactive.word_order, ValueError, "vectors", {"a": (1, 2), "b": (1, math.nan)}),
     (interactive.word_order, ValueError, "mode", "positons"),
-    (interactive.shift, TypeError, "vectors", 3),
-    (interactive.shift, ValueError, "shift", 51),
-    (interactive.shift, TypeError, "shift", 1.5),
-    (interactive.shift, ValueError, "theta", 0),
+    (interactive.word_order, ValueError, "modes", ("none", "positons")),
     (choose_decay, ValueError, "choice", "near"),
     (choose_decay, ValueError, "distance", 1001),
     (choose_decay, TypeError, "distance", 1.5),

@@ -19,7 +19,8 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
     }
 
     settings() {
-      return [["mode", "", this.config.modes, this.config.mode]];
+      const { modes, mode } = this.config;
+      return modes.length > 1 ? [["mode", "", modes, mode]] : []; // one choice needs no menu
     }
 
     restart() {
@@ -75,7 +76,7 @@ svg { max-width: 34rem } rect { fill: var(--blue); stroke-opacity: .5 } .head { 
 
     show() {
       const { vectors, words } = this.config;
-      const [mode] = this.values();
+      const [mode = this.config.mode] = this.values();
       const { weights, outputs } = this.attend(this.order, mode);
       const first = this.attend(vectors.map((_, word) => word), mode).outputs;
       const names = this.order.map((word) => vectors[word][0]);

@@ -37,8 +37,8 @@ WORDS = COMMON | {
     "changed": "was {output}",
     "picture": "A table of attention weights: a row for each query, the word that looks, a column "
     "for each key, the word that is looked at, and beside it the row's output.",
-    "readout": "{sentence}, {mode}: {outputs}. {changed} of {count} words differ from the first "
-    "order",
+    "readout": "{sentence}, {mode}: {outputs}. {changed} of {count} outputs differ from those of "
+    "the first order",
     "means": "query, key: the word that looks, and a word that it looks at. Here one vector of two "
     "numbers serves as a word's query, key and value.\n"
     "weight: the share of a row that a key gets: softmax of the dot products of that row.\n"
@@ -54,6 +54,7 @@ def word_order(
     vectors: Mapping[str, Sequence[float]] | None = None,
     mode: str = "none",
     *,
+    modes: Sequence[str] = MODES,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
     """Words to drag into another order, and what attention makes of each.
@@ -64,6 +65,7 @@ def word_order(
     Args:
         vectors: two numbers for each of 2 to 5 words, in their first order; ``VECTORS`` if None.
         mode: what attention gets at first: ``"none"``, ``"positions"`` or ``"mask"``.
+        modes: what can be chosen; with a single one there is no menu.
         words: replaces some or all of ``elements.word_order.WORDS``.
 
     Returns:
@@ -72,10 +74,12 @@ def word_order(
     Raises:
         TypeError, ValueError: an argument is not of this kind; nothing is drawn.
     """
-    vectors = require_vectors(VECTORS if vectors is None else vectors)
-    require_known("mode", mode, MODES)
+    vectors = _require_vectors(VECTORS if vectors is None else vectors)
+    for each in modes:
+        require_known("modes", each, MODES)
+    require_known("mode", mode, modes)
     words = require_words(words, WORDS)
-    config = {"vectors": vectors, "mode": mode, "modes": MODES, "words": words}
+    config = {"vectors": vectors, "mode": mode, "modes": tuple(modes), "words": words}
     x = torch.tensor([vector for _, vector in vectors]).double()
     if mode == "positions":
         x, _ = Sinusoidal(2)(x, x, torch.arange(len(x)))
