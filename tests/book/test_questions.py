@@ -77,7 +77,7 @@ def test_there_are_exactly_so_many_in_order():
 
 def test_the_list_at_the_top_leads_to_every_theme():
     top, found = themes()
-    listed = re.findall(r"^\| \[(.+)\]\(#(.+)\) \| (\d+)–(\d+) \|$", top, flags=re.MULTILINE)
+    listed = re.findall(r"^- \[(.+)\]\(#(.+)\), (\d+)–(\d+):", top, flags=re.MULTILINE)
     wanted, last = [], 0
     for theme, inside in found:
         wanted.append((theme, slug(theme), str(last + 1), str(last + len(inside))))
