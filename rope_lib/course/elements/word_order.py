@@ -74,7 +74,7 @@ def word_order(
     Raises:
         TypeError, ValueError: an argument is not of this kind; nothing is drawn.
     """
-    vectors = _require_vectors(VECTORS if vectors is None else vectors)
+    vectors = require_vectors(VECTORS if vectors is None else vectors)
     for each in modes:
         require_known("modes", each, MODES)
     require_known("mode", mode, modes)
