@@ -7,6 +7,7 @@
 * Pages load no more than they need (see `lighten.py`).
 * Other sites find a description, a picture and a map of the pages (see `sharing.py`).
 * Every code cell of a notebook can be linked to: `chapter.ipynb#cell-ID`, by the id in its file.
+* No line begins with the comma or full stop that follows a formula.
 """
 
 import functools
@@ -35,6 +36,7 @@ def setup(app):
     app.add_config_value("edited_branch", "", "html")
     app.connect("builder-inited", edit_on_its_branch, priority=900)  # after the theme's own
     app.connect("doctree-read", name_cells)
+    app.connect("doctree-read", keep_punctuation)
     app.connect("html-page-context", mend_roles)
     app.connect("html-page-context", sharing.add_tags)
     app.connect("build-finished", sharing.write_sitemap)
@@ -63,6 +65,24 @@ def name_cells(app, doctree):
             anchor = f"cell-{cells[node['cell_index']]['id']}"
             node["ids"].append(anchor)
             anchors[anchor] = (node.line, anchor, "")
+
+
+SHORT = 24  # characters of LaTeX: a longer formula must be free to break within itself
+TOUCHING = re.compile(r"[,.;:!?)\u201d\u2019]+")
+
+
+def keep_punctuation(app, doctree):
+    """Bind what follows a formula without a space to it: a browser may break the line there."""
+    for formula in list(doctree.findall(nodes.math)):
+        following = formula.next_node(descend=False, siblings=True)
+        if not isinstance(following, nodes.Text) or len(formula.astext()) > SHORT:
+            continue
+        if touching := TOUCHING.match(following.astext()):
+            rest = nodes.Text(following.astext()[touching.end() :])
+            bound = nodes.inline(classes=["bound"])
+            following.parent.replace(following, rest)
+            formula.replace_self(bound)
+            bound += [formula, nodes.Text(touching[0])]
 
 
 EMPTY_HEAD = re.compile(r'<th(?: class="head[^"]*")?>(?:<p>\s*</p>)?\s*</th>')

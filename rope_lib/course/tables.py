@@ -64,7 +64,8 @@ class Table:
     def _cell(tag: str, text: str, numeric: bool) -> str:
         side = ' style="text-align: right"' if numeric else ' style="text-align: left"'
         scope = ' scope="col"' if tag == "th" else ""
-        return f"<{tag}{scope}{side}>{html.escape(text)}</{tag}>"
+        whole = _POWER.sub("e\N{NON-BREAKING HYPHEN}", html.escape(text))
+        return f"<{tag}{scope}{side}>{whole}</{tag}>"
 
     def __repr__(self) -> str:
         lines = [self.headings, *self.rows]
@@ -79,6 +80,7 @@ class Table:
         return "\n".join(written + ([self.notes] if self.notes else []))
 
 
+_POWER = re.compile(r"(?<=\d)e-(?=\d)")  # 1e-12 is one word, though a browser would break it
 _BEGINS_WITH_NUMBER = re.compile(r"(below )?[-−+±<≈~]?\.?\d")
 
 

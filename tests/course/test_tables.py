@@ -71,3 +71,9 @@ def test_a_row_of_another_length_is_refused(rows):
 def test_digits_for_other_columns_are_refused():
     with pytest.raises(ValueError, match="digits must hold 2 numbers, got 3"):
         Table(("a", "b"), [], digits=(1, 2, 3))
+
+
+def test_a_power_of_ten_is_not_broken_in_a_browser():
+    table = Table(("difference",), [("below 1e-12",)])
+    assert "below 1e\u201112<" in table._repr_html_()
+    assert "below 1e-12" in repr(table)  # what is copied from a terminal can be read back

@@ -22,7 +22,7 @@ label { flex: 1 1 10rem; max-width: 22rem; display: grid; grid-template-columns:
   align-items: end; font-size: .95rem; line-height: 1.3 } label:has(select) { flex: 0 1 auto; max-width: 100% }
 input, select { grid-column: 1 / 3; box-sizing: border-box; width: 100%; min-width: 0; height: 2.25rem; margin: 0 }
 input { color: inherit; accent-color: var(--blue); touch-action: pan-y }
-select { font: inherit; color: FieldText; background: Field }
+select { font: inherit; color: FieldText; background: Field; padding: 0 .5rem; border: 1px solid #888a; border-radius: .4rem }
 b { font-weight: 650; font-variant-numeric: tabular-nums } label b { text-align: right; white-space: nowrap }
 button { min-height: 2.25rem; padding: .2rem .9rem; font: inherit; color: inherit; background: none;
   border: 1px solid #888a; border-radius: .4rem; cursor: pointer }
