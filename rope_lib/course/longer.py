@@ -77,7 +77,7 @@ def draw_gaps(
     comparisons: int = 1,
     size: str = "wide",
 ) -> Figure:
-    """A dot with its interval (:func:`gap`) for each case, and a panel for each length.
+    """Mean and interval (:func:`gap`) of each case as a dot and a line, a panel for each length.
 
     Args:
         cases: label of a row to part and way.
@@ -92,12 +92,15 @@ def draw_gaps(
             mean, low, high = gap(*case, length, comparisons)
             ax.plot([low, high], [row, row], color=COLORS["blue"])
             ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5)
+            label = {"textcoords": "offset points", "ha": "right" if mean > 1 else "left"}
+            text = f"{round(mean, 2) + 0.0:.2f}".replace("-", "−")
+            ax.annotate(text, (mean, row), (7 if mean > 1 else 2, 5), fontsize=10, **label)
         ax.set(xlim=(-0.12, 9), title=f"{int(length):,}")
         ax.set_xscale("symlog", linthresh=0.1)
         ax.set_xticks([0, 0.1, 1, 5], ["0", "0.1", "1", "5"])
         ax.minorticks_off()
     axes[0].set_yticks(range(len(cases)), cases)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(cases) - 0.5, -0.75)
     fig.supxlabel("rise of the loss (nats per token)", fontsize=11.5)
     return fig
 
