@@ -27,10 +27,10 @@ from .figure import (
 from .hands import BASES
 
 WORDS = COMMON | {
-    "title": "Does a score shrink with distance, and does any bound say so?",
+    "title": "Does the score fall with distance, and does a bound show it?",
     "key": "key",
     "same": "the query itself",
-    "ahead": "the query, turned ahead by 300 tokens",
+    "ahead": "the query, rotated ahead by 300 tokens",
     "random": "a random key",
     "even": "products that fall evenly to zero",
     "distance": f"distance m {MINUS} n",
@@ -39,22 +39,23 @@ WORDS = COMMON | {
     "simple": "|q| |k|",
     "spread": "random keys",
     "score": "score",
-    "tokens": f"distance m {MINUS} n, tokens",
-    "size": "size of the score, without sign",
+    "tokens": f"distance m {MINUS} n (tokens)",
+    "size": "size of the score",
     "picture": "The size of a score over distances 0 to 1,000, on a logarithmic axis, with the "
-    "bound of the paper, the bound |q| |k| and the spread of random keys.",
+    "bound of the paper, the bound |q| |k| and the standard deviation for random keys.",
     "readout": "distance {distance}, base {base}: score {score}, bound {bound}, |q| |k| {simple}, "
-    "spread of random keys {spread}",
+    "standard deviation for random keys {spread}",
     "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
-    "score: the dot product of the turned query and the turned key. The axis shows its "
-    "size, logarithmically; the dot is filled where the score is positive, hollow where negative.\n"
-    "bound: RoFormer's, the largest step between neighbouring products h times the summed "
-    "lengths of the partial sums S. The score is never larger.\n"
-    "products h: each pair of the query times the same pair of the key, as complex numbers; their "
-    "turned sum is the score.\n"
-    "|q| |k|: the lengths multiplied, which no score exceeds either.\n"
-    "random keys: √d, the standard deviation of the score of random vectors of d numbers that are "
-    "normally distributed with variance 1.",
+    "score: the dot product of the rotated query and the rotated key. The axis shows its "
+    "size on a logarithmic scale; the dot is filled where the score is positive, hollow "
+    "where it is negative.\n"
+    "bound: RoFormer's, the largest step between neighbouring products h times the sum of the "
+    "sizes of the partial sums S. The size of the score is never larger.\n"
+    "products h: each pair of the query times the same pair of the key, as complex numbers; "
+    "the score is the real part of their sum after the rotation.\n"
+    "|q| |k|: the product of the two lengths, another bound.\n"
+    "random keys: √d, the standard deviation of the score of random vectors with d independent "
+    "standard normal elements.",
 }
 KEYS = ("same", "ahead", "random", "even")
 AHEAD, FARTHEST, STEP, DIGITS = 300, 1000, 4, 4
@@ -71,7 +72,7 @@ def decay(
 ) -> MovingFigure:
     """The score of a query with a key to choose, over the distance, beside what bounds it.
 
-    The choices: ``"same"`` is the query itself, ``"ahead"`` the query turned ahead by 300 tokens,
+    The choices: ``"same"`` is the query itself, ``"ahead"`` the query rotated ahead by 300 tokens,
     ``"random"`` the given key. ``"even"`` is a pair of its own, whose products fall evenly to
     zero, ``h_i = 1 - i / (d/2)``: for it, RoFormer's bound is as close as it gets.
 

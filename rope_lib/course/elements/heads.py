@@ -1,4 +1,4 @@
-"""All heads of a real language model: how far back each looks, with its rotation and without."""
+"""All heads of a real language model: how far back each attends, with its rotation and without."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,30 +19,31 @@ from .figure import (
 )
 
 WORDS = COMMON | {
-    "title": "How far back does a head of SmolLM2-135M look?",
+    "title": "How far back does a head of SmolLM2-135M attend?",
     "layer": "layer",
     "head": "head",
     "layers": "layer",
     "heads": "head",
     "marks": "■ nearest 8 ○ first 4 ▲ far · other",
-    "weight": "weight, %",
+    "weight": "weight (%)",
     "tokens": f"distance m {MINUS} n (tokens)",
     "first": "first 4",
-    "turned": "bars: rotated, lines: not",
+    "turned": "bars: rotated; lines: not rotated",
     "picture": "A map of the 270 heads, each marked by where more than half of its weight goes, "
     "and for one of them the weight by distance, as bars with its rotation and as a line without.",
     "readout": "layer {layer}, head {head}: {near}% of its weight on the nearest 8 tokens "
     "({near_without}% without the rotation), {far}% between 256 and 1,023 "
     "({far_without}% without the rotation), {first}% on the first 4 of the text",
     "means": "head: SmolLM2-135M has 30 layers with 9 attention heads each. Tap one on the map.\n"
-    "weight: what softmax gives; a query's weights on all tokens are 100% together. Shown are "
-    "means over 1,024 queries in each of 16 passages, in whole per cent.\n"
-    "distance: bars are for distance 0, the token itself, then 1, 2 to 3, 4 to 7 and so on, up to "
-    "512 to 1,023. The first 4 tokens of the text have a bar of their own.\n"
+    "weight: what softmax gives; the weights of a query on all tokens add up to 100%. Shown are "
+    "means over 1,024 queries in each of 16 passages, rounded to whole per cent.\n"
+    "distance: there is a bar for distance 0, the token itself, then for 1, 2 to 3, 4 to 7 and so "
+    "on up to 512 to 1,023, and one for the first 4 tokens of the text.\n"
     "not rotated: queries and keys of this layer are compared without their rotation, so only "
-    "their content counts. The model was not trained so; the first 4 tokens were not measured.\n"
-    "marks: more than half of the weight goes to the nearest 8 tokens, to the first 4, or far: "
-    "beyond 256. Other: none of these.",
+    "their content counts. The model was not trained this way; the weight on the first 4 tokens "
+    "was not measured.\n"
+    "marks: where more than half of the weight goes: to the nearest 8 tokens, to the first 4, or "
+    "to tokens 256 to 1,023 back (far). Other: none of these.",
 }
 LAYERS, HEADS = 30, 9
 NEAR, FAR = slice(0, 4), slice(9, 11)  # bins: distances 0 to 7, and 256 to 1,023
