@@ -393,7 +393,8 @@ def expected_shift(shift):
         (
             f"query likes at {shift + 1}, key Ming at {shift}: score {now[0][1, 0]:.3f} with "
             f"position vectors added, {now[1][1, 0]:.3f} with queries and keys rotated. Largest "
-            f"change of a weight from shift 0: {100 * change[0]:.1f} and 0.0 percentage points"
+            f"change of a weight compared with shift 0: {100 * change[0]:.1f} percentage points "
+            "with position vectors added, 0.0 with queries and keys rotated"
         )
         .replace("-0.000", "0.000")
         .replace("-", "\u2212")

@@ -34,16 +34,16 @@ WORDS = COMMON | {
     "picture": "Two tables of attention weights, a row for each query and a column for each key. "
     "In one, a position vector is added to each word; in the other, each word is rotated.",
     "readout": "query {query} at {m}, key {key} at {n}: score {added} with position vectors added, "
-    "{rotated} with queries and keys rotated. Largest change of a weight from shift 0: {change} "
-    "and {none} percentage points",
+    "{rotated} with queries and keys rotated. Largest change of a weight compared with shift 0: "
+    "{change} percentage points with position vectors added, {none} with queries and keys rotated",
     "means": "shift: a number that is added to the position of every word.\n"
-    "weight: softmax of the scores of a row, in per cent. Scores are not divided by anything. "
-    "A frame in colour and “was” mark a weight that is not that of shift 0.\n"
-    "position vectors added: the word at position m gets (sin 30°m, cos 30°m) added, and serves "
-    "as query and as key.\n"
+    "weight: softmax of the scores of a row, in per cent; the scores are not divided by √d here. "
+    "A coloured frame and “was” mark a weight that differs from the weight at shift 0.\n"
+    "position vectors added: the word at position m gets (sin 30°m, cos 30°m) added; the "
+    "sum is its query and its key.\n"
     "queries and keys rotated: the word at position m is rotated by 30°m instead.\n"
-    "repeats: this one pair is back where it was after 12 tokens. A real position vector has "
-    "dozens of pairs, and they are never all back at once.",
+    "12 tokens: after so many, this one pair has completed a full turn, and the tables are as at "
+    "shift 0. A real position vector has dozens of pairs, and they do not all return together.",
 }
 SHIFTS = 50
 ROW, HEAD, GAP = 42, 60, 26  # heights in pixels: a row, what is above the rows, between tables
