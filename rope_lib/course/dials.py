@@ -137,7 +137,7 @@ def draw_head(
     axes = fig.subplot_mosaic(rows, height_ratios=(1.0, 0.05, 2.2, 1.0))
     draw_vectors(axes["vectors"], {"q": query, "k": key})
     axes["vectors"].set_title(f"Query at position {m}, key at {n}, cut into pairs")
-    axes["between"].set_title(r"Each on its own dial, turned by position × $\theta_i$")
+    axes["between"].set_title(r"Each on its own clock, turned by position × $\theta_i$")
     axes["between"].axis("off")
     pairs = np.reshape([query, key], (2, -1, 2))
     longest = np.hypot(pairs[..., 0], pairs[..., 1]).max()

@@ -1,4 +1,4 @@
-// <rope-clock>: a query hand at position m and a key hand at position n on one dial, and the score
+// <rope-clock>: a query hand at position m and a key hand at position n on one clock, and the score
 // that they have at every distance. Numbers and words come from data-config; clock.py writes it, and
 // what stands inside the element where this script does not run.
 if (!customElements.get("rope-clock")) {
@@ -26,7 +26,7 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       return [["m", "q", positions, m], ["n", "k", positions, n], ["shift", "both", shifts, 0]];
     }
 
-    // The query never stands before the key: it takes the key along, or is taken along.
+    // The query is never before the key: it takes the key along, or is taken along.
     settle({ name }) {
       const [m, n] = this.controls;
       if (Number(m.value) < Number(n.value)) name === "m" ? n.value = m.value : m.value = n.value;

@@ -1,4 +1,4 @@
-"""Two hands on one dial: what a turned query and a turned key make of their distance."""
+"""Two hands on one clock: the score of a turned query and a turned key by their distance."""
 
 import cmath
 import math
@@ -32,23 +32,24 @@ WORDS = COMMON | {
     "title": "Which of the three sliders changes the score?",
     "m": "m, position of the query q",
     "n": "n, position of the key k",
-    "shift": "shift of both, in tokens",
+    "shift": "shift of both (tokens)",
     "q": "q",
     "k": "k",
-    "distance": f"distance m {MINUS} n, tokens",
+    "distance": f"distance m {MINUS} n (tokens)",
     "score": "score",
-    "picture": "A dial with two hands, q turned m times and k turned n times, counter-clockwise "
+    "picture": "A clock with two hands, q turned m times and k turned n times, counter-clockwise "
     "from where they start; and a curve of the score over the distance, with a dot at the "
     "present one.",
     "readout": f"m = {{m}}, n = {{n}}, distance m {MINUS} n = {{distance}}; "
     "angle between the hands {angle}°, score {score}",
-    "means": "hand: two numbers of a vector, drawn as an arrow. The faint hands are q and k before "
-    "they are turned, as at position 0. Angles are counter-clockwise from 3 o'clock.\n"
+    "means": "hand: two elements of a vector, drawn as an arrow. The faint hands are q and k "
+    "before they are turned, as at position 0. Angles are counter-clockwise from 3 o'clock.\n"
     "position: the token's number in the sequence, from 0. Each position turns a hand by the same "
     "angle.\n"
-    f"distance: m {MINUS} n, from the query back to the key; a query never stands before its key.\n"
+    f"distance: m {MINUS} n, from the query back to the key; here the query is never before the "
+    "key.\n"
     "shift: the same number added to both positions.\n"
-    "score: the dot product of the turned q and the turned k.",
+    "score: the dot product of q and k after the turns.",
 }
 
 
@@ -63,12 +64,12 @@ def clock(
     shifts: int = 100,
     words: Mapping[str, str] | None = None,
 ) -> MovingFigure:
-    """A query at ``m`` and a key at ``n`` on one dial, their score, and a slider to shift both.
+    """A query at ``m`` and a key at ``n`` on one clock, their score, and a slider to shift both.
 
     Args:
         query, key: two numbers each, the hands at position 0, longer than 0.
         theta: radians per position, counter-clockwise; greater than 0.
-        m, n: the first positions, 0 to ``positions``; the query does not stand before the key.
+        m, n: the first positions, 0 to ``positions``; the query is not before the key.
         positions, shifts: the largest value of the sliders, in tokens.
         words: replaces some or all of ``elements.clock.WORDS``.
 
