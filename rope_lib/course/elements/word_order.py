@@ -24,27 +24,29 @@ from .figure import (
 WORDS = COMMON | {
     "title": "Do the outputs depend on the order of the words?",
     "hint": "Drag a word to another position, or choose it and press the arrow keys.",
-    "mode": "what attention gets",
-    "none": "the words alone",
-    "positions": "words with positions added",
-    "mask": "the words and a causal mask",
+    "about": "Legend",
+    "mode": "Attention with",
+    "none": "no positions and no mask",
+    "positions": "positions added to the words",
+    "mask": "a causal mask",
     "move": "{word}, position {place}: drag it, or move it with the arrow keys",
     "space": " ",
     "query": "query",
     "key": "weight of each key",
     "output": "output",
-    "same": "as at first",
+    "same": "unchanged",
     "changed": "was {output}",
-    "picture": "A table of attention weights: a row for each query, the word that looks, a column "
-    "for each key, the word that is looked at, and beside it the row's output.",
-    "readout": "{sentence}, {mode}: {outputs}. {changed} of {count} outputs differ from those of "
-    "the first order",
-    "means": "query, key: the word that looks, and a word that it looks at. Here one vector of two "
-    "numbers serves as a word's query, key and value.\n"
-    "weight: the share of a row that a key gets: softmax of the dot products of that row.\n"
-    "output: the values mixed by the weights of the row, and what it was in the first order.\n"
+    "picture": "A table of attention weights: a row for each query, the word that attends, a "
+    "column for each key, a word that it attends to, and beside each row its output.",
+    "readout": "{sentence}, with {mode}: {outputs}. {changed} of {count} outputs differ from those "
+    "in the original order",
+    "means": "query, key: the word that attends, and a word that it attends to. Here one vector of "
+    "two numbers serves as a word's query, key and value.\n"
+    "weight: how much of a key's value is mixed in: softmax of the dot products of the row.\n"
+    "output: the values mixed by the weights of the row. Below it: unchanged, or the output of "
+    "the same word in the original order.\n"
     "positions added: (sin m, cos m) is added to the word at position m, counted from 0.\n"
-    "causal mask: a word looks at itself and at the words before it, and not where × is.",
+    "causal mask: a word attends to itself and to the words before it; × marks the others.",
 }
 VECTORS = {"Ming": (1, 0), "likes": (1, 1), "Hong": (0, 2)}
 MODES = ("none", "positions", "mask")
@@ -63,7 +65,7 @@ def word_order(
     Positions are the sinusoidal ones of width 2: ``(sin m, cos m)`` is added at position ``m``.
 
     Args:
-        vectors: two numbers for each of 2 to 5 words, in their first order; ``VECTORS`` if None.
+        vectors: two numbers for each of 2 to 5 words, in their original order; ``VECTORS`` if None.
         mode: what attention gets at first: ``"none"``, ``"positions"`` or ``"mask"``.
         modes: what can be chosen; with a single one there is no menu.
         words: replaces some or all of ``elements.word_order.WORDS``.
