@@ -16,7 +16,7 @@ GREY, BLUE, RED, GREEN, ORANGE = "#6E6E6E", "#0072B2", "#D55E00", "#009E73", "#E
 WIDTH = 400  # of a still picture: no wider than a phone can show with readable letters
 
 # What every figure says; each adds its own words.
-COMMON = {"reset": "Reset", "about": "What the words mean"}
+COMMON = {"reset": "Reset", "about": "Legend"}
 
 
 @dataclass(frozen=True)

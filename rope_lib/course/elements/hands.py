@@ -29,8 +29,8 @@ WORDS = COMMON | {
     "pair": "pair",
     "together": "all",
     "fits": "distances that fit, tokens",
-    "picture": "A dial for each pair, its hand rotated by the distance. Below, a row for each pair "
-    "shows which distances would look the same on its dial, and the last row those that all pairs "
+    "picture": "A clock for each pair, its hand rotated by the distance. Below, a row per pair "
+    "shows which distances would look the same on its clock, and the last row those that all pairs "
     "leave possible.",
     "readout": "distance {distance}, base {base}, angles read to {precision}. Pairs that have "
     "completed a full turn (dashed): {gone}, in their first turn (solid): {first}, hardly rotated "

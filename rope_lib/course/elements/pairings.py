@@ -42,7 +42,7 @@ WORDS = COMMON | {
     "readout": "rows rotated together: {pairs}. Score at distance {distance}: {score}; "
     "in the model as trained: {wanted}. {verdict}",
     "equal": "The same model",
-    "other": "Another model",
+    "other": "Not the score it was trained with",
     "means": f"distance: m {MINUS} n, from the query at position m back to the key at n.\n"
     "pair i: two elements that are rotated together; i = 0 is the fastest, "
     "with the thickest arc. This head was trained with interleaved pairs.\n"

@@ -24,7 +24,6 @@ from .figure import (
 WORDS = COMMON | {
     "title": "Do the outputs depend on the order of the words?",
     "hint": "Drag a word to another position, or choose it and press the arrow keys.",
-    "about": "Legend",
     "mode": "Attention with",
     "none": "no positions and no mask",
     "positions": "positions added to the words",
