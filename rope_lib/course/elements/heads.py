@@ -28,7 +28,7 @@ WORDS = COMMON | {
     "weight": "weight (%)",
     "tokens": f"distance m {MINUS} n (tokens)",
     "first": "first 4",
-    "turned": "bars: rotated; lines: not rotated",
+    "turned": "bars: rotated, lines: not",
     "picture": "A map of the 270 heads, each marked by where more than half of its weight goes, "
     "and for one of them the weight by distance, as bars with its rotation and as a line without.",
     "readout": "layer {layer}, head {head}: {near}% of its weight on the nearest 8 tokens "
