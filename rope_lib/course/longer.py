@@ -16,7 +16,6 @@ from ..frequencies import inverse_frequencies
 from . import plotting, results
 from .plotting import COLORS
 
-PASSAGES = 16
 WIDTH, BASE, TRAINED = 64, 1e5, 8192  # of SmolLM2-135M: head dimension, base, trained length
 SHOWN_PAIRS = (30, 28, 26, 24, 22, 20)  # slow ones, from the innermost ring outwards
 
@@ -123,8 +122,8 @@ def draw_rings(panels: Mapping[str, tuple[object, int]]) -> Figure:
             )
             for angle, color, width in arcs:
                 plotting.draw_arc(ax, radius, angle, color=color, linewidth=width)
-        ax.text(0, 0, "pair\n30", ha="center", va="center")
-        ax.text(9.6, 0, " 20", va="center")
+        ax.text(0, 0, f"pair\n{SHOWN_PAIRS[0]}", ha="center", va="center")
+        ax.text(9.6, 0, f" {SHOWN_PAIRS[-1]}", va="center")
         ax.set(xlim=(-10, 12), ylim=(-10, 10), aspect="equal")
         ax.set_title(title, loc="center", pad=2)
         ax.axis("off")

@@ -147,6 +147,16 @@ def test_every_internal_link_and_anchor_resolves(site, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_no_line_can_begin_with_what_closes_a_short_formula(site, name):
+    article = parsed(site / f"{name}.html").find("article")
+    for formula in article.select("span.math:not(.bound span)"):
+        after = formula.next_sibling
+        if isinstance(after, str) and after[:1] in tuple(",.;:!?)"):
+            latex = formula.find("annotation").text
+            assert len(latex) > 24, f"${latex}${after[:20]}"
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_picture_has_words(site, name):
     article = parsed(site / f"{name}.html").find("article")
     for image in article.find_all("img"):

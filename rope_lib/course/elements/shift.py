@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from ...checks import require_positive
+from ...functional import rotate
 from .figure import (
     BLUE,
     COMMON,
@@ -94,10 +95,10 @@ def shift(
 
 def _attend(x: torch.Tensor, shift: int, theta: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Scores and weights, with positions added and with rotation."""
-    angles = theta * (shift + torch.arange(len(x)).double())
+    angles = theta * (shift + torch.arange(len(x)).double()[:, None])
     cos, sin = angles.cos(), angles.sin()
-    added = x + torch.stack((sin, cos), dim=1)
-    rotated = torch.stack((x[:, 0] * cos - x[:, 1] * sin, x[:, 0] * sin + x[:, 1] * cos), dim=1)
+    added = x + torch.cat((sin, cos), dim=1)
+    rotated = rotate(x, cos, sin, pairing="interleaved")
     return [(y @ y.T, (y @ y.T).softmax(dim=-1)) for y in (added, rotated)]
 
 
