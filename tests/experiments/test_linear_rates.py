@@ -62,8 +62,7 @@ def test_a_normed_sum_looks_back_only_and_keeps_the_scale(name, script):
 def test_ways_are_as_they_are_called(script):
     import linear
 
-    old = {("elu_" if f == "elu" else "favor_") + (place or encoding)
-           for f in ("elu", "favor") for encoding, place in linear.WAYS}  # fmt: skip
+    old = {f"elu_{place or encoding}" for encoding, place in linear.WAYS}
     new = {"normed_none", "normed_rope", "fading_none", "fading_rope"}
     assert set(script.WAYS) == old | new
     for name, how in script.WAYS.items():
