@@ -11,7 +11,7 @@ what only the book's chapters use.
 
 Three conventions hold everywhere. The last dimension is the head dimension and the one before it
 the sequence. Angles are radians, positions count tokens. The pairing is always said, never guessed:
-``"interleaved"`` turns the numbers ``(2i, 2i+1)`` together, ``"half"`` the numbers ``(i, i+d/2)``.
+``"interleaved"`` rotates elements ``(2i, 2i+1)`` together, ``"half"`` elements ``(i, i+d/2)``.
 """
 
 from .axes import Axes, axial, sections

@@ -1,4 +1,4 @@
-"""The arithmetic of a turn: its definition, and who watches it.
+"""The arithmetic of a rotation: its definition, and who watches it.
 
 The same in fewer passes over memory, for eager PyTorch on a CPU, is in :mod:`rope_lib.eager`.
 """
@@ -26,7 +26,7 @@ def define(
 
 
 def wide(x: torch.Tensor, table: torch.Tensor) -> torch.dtype:
-    """The dtype to compute in: 16-bit numbers are turned in float32 and rounded once."""
+    """The dtype to compute in: 16-bit numbers are rotated in float32 and rounded once."""
     return torch.promote_types(torch.promote_types(x.dtype, table.dtype), torch.float32)
 
 

@@ -1,7 +1,7 @@
-"""Positions with more than one axis: who turns by the row, who by the column, who by the time.
+"""Positions with more than one axis: which pairs rotate by the row, the column or the time.
 
 A token of an image has a row and a column; a token of a video also has a time. The pairs of a head
-are then shared out among the axes. An :class:`Axes` says for every pair which axis turns it, and
+are then shared out among the axes. An :class:`Axes` says for every pair which axis rotates it, and
 with which frequency of the ladder.
 """
 
@@ -14,10 +14,10 @@ from .checks import require_count, require_even, require_instance
 
 @dataclass(frozen=True, repr=False)
 class Axes:
-    """Pair ``j`` turns by ``positions[axis[j]] * inv_freq[step[j]]``.
+    """Pair ``j`` rotates by ``positions[axis[j]] * inv_freq[step[j]]``.
 
     Args:
-        axis: for each pair, the axis of the positions that turns it.
+        axis: for each pair, the axis of the positions that rotates it.
         step: for each pair, its step on the ladder of frequencies.
         width: the ladder is ``inverse_frequencies(width, base)``; even.
         blocks: pairs are formed within each of so many equal slices of the head.
@@ -97,11 +97,11 @@ def axial(rotary_dim: int | Sequence[int], count: int = 2, *, blocks: bool = Fal
     """Every axis has a whole ladder of its own, of ``rotary_dim / count`` numbers.
 
     Args:
-        rotary_dim: numbers that are turned; a multiple of ``2 * count``. Or those of each axis, as
+        rotary_dim: elements to rotate; a multiple of ``2 * count``. Or those of each axis, as
             ``[16, 56, 56]`` in Flux and ``[44, 42, 42]`` in Wan: ladders of unequal width, taken
             as steps of one that is wider, which is what a scaling sees.
         count: axes, where they are alike.
-        blocks: each axis turns a slice of the head of its own, instead of a share of all pairs.
+        blocks: each axis rotates a slice of the head of its own, instead of a share of all pairs.
             The difference shows with half-split pairs only.
 
     Source: the vision towers of Qwen2-VL and DINOv3 (``blocks=False``), ChatGLM-6B and Gemma 4's

@@ -44,7 +44,7 @@ def require_even(name: str, value: int) -> int:
     """
     require_count(name, value)
     if value % 2:
-        raise ValueError(f"{name} must be even, since numbers are turned in pairs; got {value}")
+        raise ValueError(f"{name} must be even, since elements are rotated in pairs; got {value}")
     return int(value)
 
 
@@ -60,7 +60,7 @@ def require_count(name: str, value: int) -> int:
 
 
 def require_rotary_dim(head_dim: int, rotary_dim: int | None) -> int:
-    """Return how many numbers of a head are turned: ``rotary_dim``, or all where it is None."""
+    """Return how many elements of a head are rotated: ``rotary_dim``, or all where it is None."""
     require_count("head_dim", head_dim)
     if rotary_dim is None:
         return require_even("head_dim", head_dim)
@@ -138,11 +138,11 @@ def require_tensor(name: str, value: torch.Tensor) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if value.layout != torch.strided:
-        hint = "; turn its values() with layout='thd' and packed_positions of its offsets()"
+        hint = "; rotate its values() with layout='thd' and packed_positions of its offsets()"
         hint = hint if value.layout == torch.jagged else ""
         raise TypeError(f"{name} must be a dense tensor, got one of layout {value.layout}{hint}")
     if type(value).__name__ == "DTensor":
-        raise TypeError(f"{name} must be a plain tensor: turn the to_local() of a DTensor by the "
+        raise TypeError(f"{name} must be a plain tensor: rotate the to_local() of a DTensor by the "
                         "positions of its shard, and wrap the result again")  # fmt: skip
     return value
 

@@ -1,6 +1,6 @@
-"""How fast each pair of numbers turns.
+"""How fast each pair of elements rotates.
 
-A head of width ``d`` is cut into ``d/2`` pairs. Pair ``i`` turns by the angle ``m * theta_i`` at
+A head of width ``d`` is cut into ``d/2`` pairs. Pair ``i`` rotates by the angle ``m * theta_i`` at
 position ``m``. The numbers ``theta_i`` are called inverse frequencies in most code (radians per
 token); they are a geometric sequence from 1 down to almost ``1/base``.
 """
@@ -50,7 +50,7 @@ def inverse_frequencies(
     """Radians per token of each pair: ``theta_i = base ** (-2 i / rotary_dim)``.
 
     Args:
-        rotary_dim: how many numbers of a head are turned; even.
+        rotary_dim: how many elements of a head are rotated; even.
         base: the longest wavelength is a little under ``2 pi base`` tokens; greater than 0.
         dtype: what they are computed in; float32 is what most shipped models do.
         device: where the result lives.
@@ -90,8 +90,8 @@ def proportional_frequencies(
     partial rotation, which spreads the whole range of frequencies over fewer pairs.
 
     Args:
-        rotary_dim: how many numbers belong to the pairs, turning or not; even.
-        fraction: the share of pairs that turn, from 0 to 1; rounded down to whole pairs.
+        rotary_dim: how many elements belong to the pairs, rotating or not; even.
+        fraction: the share of pairs that rotate, from 0 to 1; rounded down to whole pairs.
         base, dtype, device: as in :func:`inverse_frequencies`.
 
     Returns:
@@ -120,7 +120,7 @@ def wavelengths(inv_freq: torch.Tensor) -> torch.Tensor:
         inv_freq: radians per token, ``(pairs,)``.
 
     Returns:
-        Tensor ``(pairs,)``, float64; infinite for a pair that does not turn.
+        Tensor ``(pairs,)``, float64; infinite for a pair that does not rotate.
 
     Raises:
         TypeError, ValueError: not a floating-point tensor, NaN or infinity.

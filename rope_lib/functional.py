@@ -1,4 +1,4 @@
-"""Turning vectors: the tables of cosines and sines, and the rotation itself.
+"""Rotating vectors: the tables of cosines and sines, and the rotation itself.
 
 Tables are half width: one cosine and one sine for each pair. A table therefore fits both pairings
 and cannot disagree with either; only :func:`rotate` needs to be told which numbers form a pair.
@@ -43,9 +43,9 @@ class Precision:
     Args:
         angles: the dtype of frequencies and angles. In float32, an angle at position 1,000,000 is
             off by up to 0.06 radians.
-        wide_tables: keep tables in float32 or wider; otherwise in the dtype of what is turned.
+        wide_tables: keep tables in float32 or wider; otherwise in the dtype of what is rotated.
         wide_arithmetic: multiply and add in float32 or wider; otherwise in the wider of the dtypes
-            of the tables and of what is turned.
+            of the tables and of what is rotated.
     """
 
     angles: torch.dtype = torch.float64
@@ -81,7 +81,7 @@ def rotation_tables(
             are angles like any other). With ``axis``, the first dimension holds the axes.
         inv_freq: radians per token, ``(pairs,)``, float32 or float64.
         dtype: what the tables are stored in.
-        axis: ``(pairs,)`` integers, which axis of the positions turns each pair.
+        axis: ``(pairs,)`` integers, which axis of the positions rotates each pair.
         angles: float64, or float32 to round as most shipped models do.
         amplitude: what cosines and sines are multiplied by (see :mod:`rope_lib.scaling`).
 
@@ -134,23 +134,23 @@ def rotate(
     precision: Precision = EXACT,
     **foreign: Any,
 ) -> torch.Tensor:
-    """Turn each pair of the last dimension counter-clockwise by its angle.
+    """Rotate each pair of the last dimension counter-clockwise by its angle.
 
     The pair ``(a, b)`` becomes ``(a cos - b sin, a sin + b cos)``. Lengths stay, and the dot
-    product of two turned vectors depends on the difference of their positions only.
+    product of two rotated vectors depends on the difference of their positions only.
 
     Args:
         x: ``(..., seq, head_dim)``, floating point; in another order with ``layout``.
-        cos, sin: from :func:`rotation_tables`: ``(pairs,)`` turns every row alike, ``(seq, pairs)``
+        cos, sin: from :func:`rotation_tables`: ``(pairs,)`` for all rows alike, ``(seq, pairs)``
             row by row, ``(batch, seq, pairs)`` those of each sequence where ``x`` has four
             dimensions; otherwise as many dimensions as ``x`` and in its order, broadcast against
             it. ``pairs`` is ``head_dim / 2``, or fewer with ``rotated``.
         pairing: ``"interleaved"`` for pairs ``(2i, 2i+1)``, ``"half"`` for ``(i, i + head_dim/2)``.
-        rotated: for tables of fewer pairs: whether they turn the ``"first"`` or the ``"last"``.
-        inverse: turn clockwise instead.
+        rotated: for tables of fewer pairs: whether they rotate the ``"first"`` or the ``"last"``.
+        inverse: rotate clockwise instead.
         layout: ``"bhsd"`` (batch, heads, seq, head_dim; any dimensions may come before the last
             two), ``"bshd"``, ``"sbhd"``, or ``"thd"`` (tokens, heads, head_dim). Said, since heads
-            that are taken for tokens turn without an error where there are equally many.
+            that are taken for tokens rotate without an error where there are equally many.
         precision: where to round. With another than the default, every step is that of the formula
             above; with the default, a processor may also fuse a product with a sum.
 
@@ -193,10 +193,10 @@ def rotate_(
     layout: str = "bhsd",
     **foreign: Any,
 ) -> torch.Tensor:
-    """Turn ``x`` in place: :func:`rotate`, without room for a second ``x``.
+    """Rotate ``x`` in place: :func:`rotate`, without room for a second ``x``.
 
     A float32 or float64 tensor in interleaved order is one complex multiplication over its own
-    memory. Everything else is turned block by block and takes the memory of a block. Where a
+    memory. Everything else is rotated block by block and takes the memory of a block. Where a
     gradient of ``x`` is recorded, or a compiler traces, it is a copy of :func:`rotate`'s result.
 
     Args:
@@ -330,7 +330,7 @@ def _require_axis(axis: torch.Tensor, positions: torch.Tensor, inv_freq: torch.T
 
 
 def fits_at_a_glance(x: Any, cos: Any, sin: Any) -> bool:
-    """The common case. The checks with words take longer than turning one token."""
+    """The common case. The checks with words take longer than rotating one token."""
     if not type(x) is type(cos) is type(sin) is torch.Tensor:
         return False
     table = cos.shape
@@ -376,11 +376,11 @@ def require_fitting(
 
 
 def _require_pairs(x: torch.Tensor, cos: torch.Tensor, rotated: str | None, name: str) -> None:
-    """Raise unless a table has one number for each pair, or for some where a part is turned."""
+    """Raise unless a table has one number for each pair, or for some where a part is rotated."""
     width, needed = x.shape[-1], 2 * cos.shape[-1]
     if needed == width or (rotated is not None and needed < width):
         return
-    hint = "; to turn a part of it, say rotated='first' or 'last'" if needed < width else ""
+    hint = "; to rotate a part of it, say rotated='first' or 'last'" if needed < width else ""
     if needed == 2 * width:
         hint = "; of tables that hold each number twice, give one half"
     raise ValueError(

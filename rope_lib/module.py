@@ -44,21 +44,21 @@ from .scaling import Scaling
 
 
 class RotaryEmbedding(nn.Module):
-    """Turn queries and keys by their positions.
+    """Rotate queries and keys by their positions.
 
     The module holds a few numbers and no tensor. Nothing can be cast, cached or saved by accident:
     ``.to(torch.bfloat16)`` leaves the angles exact and ``state_dict()`` is empty.
 
     Args:
-        head_dim: width of a head; even unless ``rotary_dim`` says which part is turned.
+        head_dim: width of a head; even unless ``rotary_dim`` says which part is rotated.
         pairing: ``"interleaved"`` or ``"half"``. There is no default: shipped models disagree.
         base: see :func:`rope_lib.frequencies.inverse_frequencies`.
-        rotary_dim: turn only so many numbers of a head, pass the rest through.
+        rotary_dim: rotate only so many elements of a head, pass the rest through.
         rotated: whether those are the ``"first"`` or the ``"last"`` of the head.
         scaling: a value of :mod:`rope_lib.scaling`, for longer contexts.
         axes: a value of :mod:`rope_lib.axes`, for positions with more than one axis.
-        clockwise: turn the other way.
-        output_pairing: order of the turned numbers, where it is not that of the input.
+        clockwise: rotate the other way.
+        output_pairing: order of the rotated elements, where it is not that of the input.
         precision: where to round; the default rounds once.
         signed: allow negative positions, in a text a mistake.
         layout: the order of the dimensions of queries and keys: ``"bhsd"`` (batch, heads, seq,
@@ -133,15 +133,15 @@ class RotaryEmbedding(nn.Module):
     def from_config(
         cls, config: Any, *, layout: str = "bhsd", backend: str | None = None, **how: Any
     ) -> "RotaryEmbedding | None":
-        """The rotation that a model's configuration describes; None for layers that do not turn.
+        """The rotation that a model's configuration describes; None for layers that do not rotate.
 
         Args:
             config: a dictionary as in ``config.json``, the path of one, or an object with
                 ``to_dict()``; keys in their old form (``rope_theta``, ``rope_scaling``) or under
                 ``rope_parameters``. What is passed over is told by a warning.
-            layer: the index of a layer, where a model does not turn all alike.
+            layer: the index of a layer, where a model does not rotate all alike.
             layer_type: or the type of its layers, such as ``"sliding_attention"``.
-            role: ``"attention"``; or ``"indexer"`` for DeepSeek's, ``"output"`` to turn back what
+            role: ``"attention"``; or ``"indexer"`` for DeepSeek's, ``"output"`` to rotate back what
                 DeepSeek-V4's attention gives.
             like: a model type whose code it has, where its own is not known.
             shipped: round where the model's released code rounds, bit for bit, instead of once.
@@ -173,7 +173,7 @@ class RotaryEmbedding(nn.Module):
         """Rotated copies of ``q`` and ``k``.
 
         Args:
-            q: ``(..., q_heads, seq, head_dim)``, or in the order of ``layout``; None to turn keys
+            q: ``(..., q_heads, seq, head_dim)``, or in the order of ``layout``; None to rotate keys
                 alone.
             k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine, and so is None.
             positions: tokens, ``(seq,)`` or ``(batch, seq)``; or as many dimensions as
@@ -267,7 +267,7 @@ class RotaryEmbedding(nn.Module):
 
         Raises:
             TypeError, ValueError: as in :func:`rope_lib.functional.rotation_tables`; positions
-                below 0, in a model a mistake, unless ``signed``. (To turn back, use
+                below 0, in a model a mistake, unless ``signed``. (To rotate back, use
                 ``rotate(..., inverse=True)``.)
         """
         self._require_positions(positions)
@@ -296,7 +296,7 @@ class RotaryEmbedding(nn.Module):
         """A copy for texts of at most ``tokens`` tokens, cache and all that is still to come.
 
         Needed where the scaling depends on the length (dynamic NTK, LongRoPE): every query and key
-        of one text must be turned by the same frequencies. The copy refuses positions beyond. For
+        of one text must be rotated by the same frequencies. The copy refuses positions beyond. For
         other scalings it is a plain copy. Call it outside of compiled code.
 
         Example:
@@ -319,20 +319,20 @@ class RotaryEmbedding(nn.Module):
         *,
         to: "RotaryEmbedding | None" = None,
     ) -> torch.Tensor:
-        """Cached keys, turned from one set of positions to another.
+        """Cached keys, rotated from one set of positions to another.
 
         After old tokens have left a cache, the rest can be moved up; and where a text outgrows the
         length that its frequencies were made for, the cache can be moved to new ones. Each move
         rounds. In 16 bits, 1,000 moves by one token leave an error of 0.4 where one leaves 0.003:
-        keep the keys as they were turned first, and move those, from their first positions.
+        keep the keys as they were rotated first, and move those, from their first positions.
 
         Args:
-            k: keys that this module turned by ``old_positions``, ``(..., seq, head_dim)``.
+            k: keys that this module rotated by ``old_positions``, ``(..., seq, head_dim)``.
             old_positions, new_positions: as in :meth:`forward`.
             to: the module whose frequencies the result is for; this one by default.
 
         Returns:
-            A new tensor, ``k`` as ``to`` would have turned it at ``new_positions``, rounded twice.
+            A new tensor, ``k`` as ``to`` would have rotated it at ``new_positions``, rounded twice.
 
         Raises:
             TypeError, ValueError: as in :meth:`forward`; a ``to`` that pairs other numbers.
@@ -345,7 +345,7 @@ class RotaryEmbedding(nn.Module):
         """
         to = self if to is None else require_instance("to", to, RotaryEmbedding)
         if self._shape() != to._shape():
-            raise ValueError(f"to must turn the same pairs, {self._shape()}, got {to._shape()}")
+            raise ValueError(f"to must rotate the same pairs, {self._shape()}, got {to._shape()}")
         view = self._heads_first("k", k)
         for rope, positions in ((self, old_positions), (to, new_positions)):
             rope._require_positions(positions)
@@ -419,7 +419,7 @@ class RotaryEmbedding(nn.Module):
 
     @property
     def _is_usual(self) -> bool:
-        """Whether heads are turned as a kernel turns them."""
+        """Whether heads are rotated as a kernel rotates them."""
         blocks = 1 if self.axes is None else self.axes.blocks
         same = self.pairing == self.output_pairing
         return blocks == 1 and same and (self.precision is EXACT or self.precision == EXACT)

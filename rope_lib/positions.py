@@ -1,8 +1,8 @@
-"""Where each token stands: the numbers that a rotation turns by.
+"""The position of each token: the numbers by which a rotation multiplies its frequencies.
 
 A position is a whole number of tokens, an int64, one for each token. Images and video need one for
 each axis, and then the axes come first, ``(axes, seq)``: see :mod:`rope_lib.models.grids`. What a
-model turns is decided elsewhere, so nothing here knows about heads or frequencies.
+model rotates is decided elsewhere, so nothing here knows about heads or frequencies.
 
 The next token of a sequence stands one past the largest number that is there, on every axis:
 ``positions.max() + 1``. In a plain sequence that is its length; after pictures it is smaller, and

@@ -7,7 +7,7 @@ square; configs call it the attention factor.
 
 Two scalings depend on how long the text is. They hold no frequencies of their own: call
 ``at_length(tokens)`` with the longest length that the cache will reach, and use what it returns for
-every query and key of that text. Keys that were turned with the frequencies of another length do
+every query and key of that text. Keys that were rotated with the frequencies of another length do
 not fit; :meth:`rope_lib.module.RotaryEmbedding.rerotate` mends them.
 """
 
@@ -30,7 +30,7 @@ from .frequencies import inverse_frequencies, proportional_frequencies, tokens_p
 
 @dataclass(frozen=True)
 class Linear:
-    """Linear interpolation: positions are squeezed by ``factor``, so every pair turns slower.
+    """Linear interpolation: positions are squeezed by ``factor``, so every pair rotates slower.
 
     Source: Chen et al., arXiv 2306.15595, equation 4.
 
@@ -110,7 +110,7 @@ class DynamicNTK:
 
 @dataclass(frozen=True)
 class Proportional:
-    """p-RoPE: the fastest ``fraction`` of the pairs turns, divided by ``factor``; the rest stands.
+    """p-RoPE: the fastest ``fraction`` of the pairs, divided by ``factor``; the rest do not rotate.
 
     Source: Barbero et al., arXiv 2410.06205, section 6; Gemma 4 ships it.
 

@@ -1,4 +1,4 @@
-"""Queries and keys turned together: fused kernels for a GPU, PyTorch elsewhere.
+"""Queries and keys rotated together: fused kernels for a GPU, PyTorch elsewhere.
 
 One launch reads each number once and writes it once. The kernels are written in Triton, which is
 imported only when one is about to run; without it, or on a CPU, PyTorch does the same. With

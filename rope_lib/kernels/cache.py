@@ -1,4 +1,4 @@
-"""Turning and caching in one call: what a model does with each new token."""
+"""Rotating and caching in one call: what a model does with each new token."""
 
 import torch
 
@@ -20,12 +20,12 @@ def rotate_into_cache(
     k_cache: torch.Tensor, v_cache: torch.Tensor, slots: torch.Tensor, *, pairing: str,
     rotated: str | None = None, positions: torch.Tensor | None = None, backend: str | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Turn queries and keys, and put the keys and their values into a cache, in one launch.
+    """Rotate queries and keys, and put the keys and their values into a cache, in one launch.
 
     Args:
         q: ``(batch, q_heads, seq, head_dim)``.
         k: ``(batch, kv_heads, seq, head_dim)``.
-        v: ``(batch, kv_heads, seq, value_dim)``, not turned.
+        v: ``(batch, kv_heads, seq, value_dim)``, not rotated.
         cos, sin, pairing, rotated, positions: as in :func:`rotate_qk`.
         backend: ``"triton"``, ``"torch"``, or None to choose by device.
         k_cache, v_cache: ``(batch or 1, kv_heads, rows, head_dim or value_dim)``, any strides. With
@@ -34,7 +34,7 @@ def rotate_into_cache(
             different one for each. A token with a negative slot is padding and is not stored.
 
     Returns:
-        The turned queries, a new tensor. ``k_cache`` and ``v_cache`` are written to.
+        The rotated queries, a new tensor. ``k_cache`` and ``v_cache`` are written to.
 
     Raises:
         TypeError, ValueError: as in :func:`rotate_qk`; shapes, dtypes or devices of the cache that
@@ -47,7 +47,7 @@ def rotate_into_cache(
         >>> cache = torch.zeros(1, 1, 9, 8), torch.zeros(1, 1, 9, 8)
         >>> rows = torch.tensor([5, 6])
         >>> q = rotate_into_cache(q, k, k, cos, sin, *cache, rows, pairing="half")
-        >>> cache[1][0, 0, :, 0]  # of the values, which are not turned
+        >>> cache[1][0, 0, :, 0]  # of the values, which are not rotated
         tensor([0., 0., 0., 0., 0., 1., 1., 0., 0.])
     """
     cos, sin = for_heads(cos, q), for_heads(sin, q)
@@ -87,7 +87,7 @@ def _(q, k, v, cos, sin, k_cache, v_cache, slots, positions, pairing, rotated):
 
 
 def keep_in_torch(k, v, k_cache, v_cache, slots) -> None:
-    """Write turned keys and values to their slots of a cache that fits them."""
+    """Write rotated keys and values to their slots of a cache that fits them."""
     rows = slots.expand(k.shape[0], k.shape[2])
     text, token = (rows >= 0).nonzero(as_tuple=True)
     row = rows[text, token].long()

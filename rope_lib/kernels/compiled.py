@@ -24,7 +24,7 @@ def _fault(device: str) -> str | None:
         torch.compile(lambda x: x + 1, fullgraph=True)(torch.zeros(2, device=device))
     except Exception as error:  # each compiler has errors of its own; nothing else can fail here
         why = str(error).strip().partition("\n")[0]
-        warnings.warn(f"backend 'compile' turns in eager mode: {why}", stacklevel=5)
+        warnings.warn(f"backend 'compile' rotates in eager mode: {why}", stacklevel=5)
         return why
     return None
 

@@ -40,7 +40,7 @@ def norm_rotate_qk(
     """Queries and keys, normalised and rotated, on a GPU in one launch, and so are the gradients.
 
     The norm is ``x / sqrt(mean(x**2) + eps) * weight``, the mean over the whole head, also where
-    only a part of it is turned. Everything is computed in float32 (float64 where an argument is)
+    only a part of it is rotated. Everything is computed in float32 (float64 where an argument is)
     and rounded once, at the end. Models round more often: Qwen3's norm rounds before it multiplies
     by the weight, and again after it; OLMo 2's and Gemma 3's round after it.
 
@@ -56,7 +56,7 @@ def norm_rotate_qk(
             :func:`rope_lib.kernels.rotate_qk`.
         eps: what is added to the mean of the squares, 0 or more.
         normalized: ``"before"`` the rotation, as in Qwen3, or ``"after"`` it, as in Hunyuan. They
-            differ by the weights, which do not turn, and where tables have an amplitude.
+            differ by the weights, which do not rotate, and where tables have an amplitude.
         over: ``"head"`` for a mean of each head, ``"all"`` for one of all heads, as in OLMo 2.
         backend: ``"triton"`` for the kernel, ``"torch"``, or None to choose by device: the kernel
             on a GPU. What a kernel cannot do (as in :func:`rope_lib.kernels.rotate_qk`; heads of
@@ -106,7 +106,7 @@ def norm_rotate_into_cache(
     positions: torch.Tensor | None = None, normalized: str = "before", over: str = "head",
     k_scale: float = 1.0, v_scale: float = 1.0, backend: str | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """Normalise and turn queries and keys, and put keys and values into a cache, in one launch.
+    """Normalise and rotate queries and keys, and put keys and values into a cache, in one launch.
 
     Args:
         q, k: as in :func:`norm_rotate_qk`, with four dimensions.

@@ -14,17 +14,17 @@ from ..checks import FLOATS
 
 GRID = 2**31 - 1  # programs that one launch can have
 MANY = 64  # texts: with q and k, a program for nearly every multiprocessor of a large GPU (132)
-TILE = 2048  # pairs of all the heads of a token that one program turns
+TILE = 2048  # pairs of all the heads of a token that one program rotates
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What is the same for every head: how pairs lie and which way they are turned.
+    """What is the same for every head: how pairs lie and which way they are rotated.
 
     Args:
         pairing: ``"interleaved"`` or ``"half"``.
-        rotated: whether the turned numbers are the ``"first"`` or the ``"last"`` of a head.
-        inverse: turn clockwise.
+        rotated: whether the rotated elements are the ``"first"`` or the ``"last"`` of a head.
+        inverse: rotate clockwise.
     """
 
     pairing: str
@@ -72,7 +72,7 @@ def turn_qk(
     q: torch.Tensor, k: torch.Tensor, q_out: torch.Tensor, k_out: torch.Tensor,
     cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor | None, turn: Turn,
 ) -> None:  # fmt: skip
-    """One launch: ``q`` and ``k`` turned into ``q_out`` and ``k_out``, which may be themselves."""
+    """One launch: ``q`` and ``k`` rotated into ``q_out`` and ``k_out``, which may be themselves."""
     four = [x if x.ndim == 4 else x[(None,) * (4 - x.ndim)] for x in (q, k, q_out, k_out)]
     batch, heads, seq, _ = four[0].shape
     k_heads = four[1].shape[1]
@@ -94,7 +94,7 @@ def turn_into_cache(
     k_cache: torch.Tensor, v_cache: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
     positions: torch.Tensor | None, slots: torch.Tensor, turn: Turn,
 ) -> None:  # fmt: skip
-    """One launch: ``q`` turned into ``q_out``; ``k``, turned, and ``v`` into rows of a cache."""
+    """One launch: ``q`` rotated into ``q_out``; ``k``, rotated, and ``v`` into rows of a cache."""
     batch, heads, seq, _ = q.shape
     k_heads, values = v.shape[1], v.shape[-1]
     rows, group, warps = share(seq, cos.shape[-1], batch, max(heads, k_heads))

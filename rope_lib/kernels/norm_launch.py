@@ -20,7 +20,7 @@ class Norm:
 
     Args:
         eps: what is added to the mean of the squares.
-        after: normalise what was turned, not what will be.
+        after: normalise what was rotated, not what will be.
         whole: one mean for all the heads of a token, not one for each.
     """
 
@@ -38,7 +38,7 @@ def fits(q: torch.Tensor, k: torch.Tensor, norm: Norm, each: bool) -> bool:
 def norm_turn_qk(
     q, k, q_weight, k_weight, q_out, k_out, cos, sin, positions, turn: Turn, norm: Norm
 ) -> None:
-    """One launch: ``q`` and ``k``, normalised and turned, into ``q_out`` and ``k_out``."""
+    """One launch: ``q`` and ``k``, normalised and rotated, into ``q_out`` and ``k_out``."""
     q, k, *outs = (_deep(x) for x in (q, k, q_out, k_out))
     batch, heads, seq, _ = q.shape
     k_heads = k.shape[1]

@@ -30,7 +30,7 @@ def look_up(
     Args:
         tables: from :func:`tables_to_look_up`; constants of the exported graph.
         positions: ``(*rows)``; with ``axis``, ``(axes, *rows)``.
-        axis: ``(pairs,)``, which axis turns each pair.
+        axis: ``(pairs,)``, which axis rotates each pair.
 
     Returns:
         ``cos, sin``, each ``(*rows, pairs)``.
@@ -63,7 +63,7 @@ def rotate(
 ) -> torch.Tensor:
     """:func:`rope_lib.functional.rotate` of ``(batch, heads, seq, head_dim)``, as one operator.
 
-    The first ``2 * cos.shape[-1]`` numbers of a head turn. Shorter floats are turned in float32,
+    The first ``2 * cos.shape[-1]`` elements of a head are rotated, shorter floats in float32,
     since the operator wants tables of the same dtype and would round them.
     """
     width = 2 * cos.shape[-1]

@@ -39,7 +39,7 @@ def rotate_qk(
     """Rotated copies of queries and keys, on a GPU in one launch.
 
     Args:
-        q: ``(..., q_heads, seq, head_dim)``, 16, 32 or 64-bit floats, any strides; None to turn
+        q: ``(..., q_heads, seq, head_dim)``, 16, 32 or 64-bit floats, any strides; None to rotate
             keys alone.
         k: ``(..., kv_heads, seq, head_dim)``; fewer heads than ``q`` are fine, and so is None.
         cos, sin, pairing, rotated, inverse, layout: as in :func:`rope_lib.functional.rotate`.
@@ -54,7 +54,7 @@ def rotate_qk(
             done in PyTorch, with the same result.
 
     Returns:
-        ``q, k``, new tensors, or None in the place of None. Their gradients turn back; tables are
+        ``q, k``, new tensors, or None in the place of None. Their gradients rotate back; tables are
         saved for it, nothing else.
 
     Raises:
@@ -109,7 +109,7 @@ def rotate_qk_(
 ) -> Pair:  # fmt: skip
     """:func:`rotate_qk` in place: the results are in the memory of ``q`` and ``k``.
 
-    Autograd is told. A backward pass that needs the old numbers raises, as does turning a leaf
+    Autograd is told. A backward pass that needs the old numbers raises, as does rotating a leaf
     that requires a gradient.
 
     Returns:
@@ -319,12 +319,12 @@ def _require_writable(*tensors: torch.Tensor) -> None:
             base = x._base if x._is_view() else x
             if base.is_leaf:
                 raise RuntimeError(
-                    f"{name} is a leaf that requires a gradient, or a view of one; turn a copy"
+                    f"{name} is a leaf that requires a gradient, or a view of one; rotate a copy"
                 )
         if any(s == 0 and size > 1 for s, size in zip(x.stride(), x.shape, strict=True)):
             raise RuntimeError(f"{name} is expanded: its rows are a single memory location")
     if is_plain(q, k) and q.numel() and k.numel() and _overlap(q, k):
-        raise ValueError("q and k share memory, and would be turned twice; turn copies")
+        raise ValueError("q and k share memory, and would be rotated twice; rotate copies")
 
 
 def _overlap(q: torch.Tensor, k: torch.Tensor) -> bool:

@@ -1,8 +1,8 @@
 """The kernels themselves, in Triton. Imported only where one is about to run.
 
-One program turns ROWS tokens of HEADS heads. It reads its rows of the tables once and uses them for
-every one of its heads: one after the other, or all at once where it has a single token. Offsets are
-64-bit: a batch of long texts has more than 2**31 numbers.
+One program rotates ROWS tokens of HEADS heads. It reads its rows of the tables once, and uses
+them for every one of its heads: one after the other, or all at once where it has a single token.
+Offsets are 64-bit: a batch of long texts has more than 2**31 numbers.
 """
 
 import triton
@@ -58,7 +58,7 @@ def turn_into_cache(
     REST: tl.constexpr, REST_START: tl.constexpr, REST_BLOCK: tl.constexpr,
     VALUES: tl.constexpr, VALUE_BLOCK: tl.constexpr, ROWS: tl.constexpr, HEADS: tl.constexpr,
 ):  # fmt: skip
-    """The same, with turned keys and plain values written to the rows of a cache."""
+    """The same, with rotated keys and plain values written to the rows of a cache."""
     q_groups = tl.cdiv(q_heads, HEADS)
     k_groups = tl.cdiv(k_heads, HEADS)
     groups = q_groups + 2 * k_groups

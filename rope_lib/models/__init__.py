@@ -1,1 +1,1 @@
-"""What real models do: how each family turns, and how its configuration says so."""
+"""What real models do: how each family rotates, and how its configuration says so."""

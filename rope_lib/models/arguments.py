@@ -62,14 +62,14 @@ def _base(parameters: Parameters, opened: Opened, this: Layer) -> float:
         return require_positive("layer_rope_theta", this.base)
     others = opened.config.get("layer_rope_theta", ())
     for other in require_instance("layer_rope_theta", others, list | tuple):
-        if other and other != base:  # a zero marks a layer that does not turn
+        if other and other != base:  # a zero marks a layer that does not rotate
             hint = ": ask by layer=" if opened.model.base_of_layer else ""
             raise ValueError(f"layer_rope_theta has {other}, but rope_theta is {base}{hint}")
     return base
 
 
 def _head_dim(parameters: Parameters, config: dict, model: Model, layer_type: str | None) -> int:
-    """The width of a head, or of the part of it that is made for turning."""
+    """The width of a head, or of the part of it that is there to be rotated."""
     layer = _layer_head_dim(config, layer_type)
     for width in (layer, parameters.get("head_dim"), config.get(model.width), model.head_dim):
         if width is not None:
@@ -117,7 +117,7 @@ def _layer_head_dim(config: dict, layer_type: str | None) -> int | None:
 
 
 def _rotary_dim(parameters: Parameters, opened: Opened, head_dim: int, kind: str) -> int:
-    """How many numbers of a head are turned."""
+    """How many elements of a head are rotated."""
     config, model = opened.config, opened.model
     name = "partial_rotary_factor"
     share = require_fraction(name, parameters.get(name, model.fraction))
@@ -126,7 +126,7 @@ def _rotary_dim(parameters: Parameters, opened: Opened, head_dim: int, kind: str
     if "rotary_dim" in parameters:
         rotary_dim = require_even("rotary_dim", parameters["rotary_dim"])
         allowed = {rotary_dim / head_dim}
-    elif model.width == "qk_rope_head_dim":  # this part of a head is there to be turned
+    elif model.width == "qk_rope_head_dim":  # this part of a head is there to be rotated
         rotary_dim = head_dim
         still = config.get("qk_nope_head_dim")
         both = head_dim + (0 if still is None else require_count("qk_nope_head_dim", still))
@@ -150,7 +150,7 @@ def _require_turnable(rotary_dim: int, head_dim: int, model: Model) -> None:
     if not 0 < rotary_dim <= head_dim or rotary_dim % least:
         keys = {model.width, *model.per_head, *model.keys, "partial_rotary_factor", "rotary_dim"}
         raise ValueError(
-            f"what is turned must be a multiple of {least}, and no wider than a head; got "
+            f"what is rotated must be a multiple of {least}, and no wider than a head; got "
             f"{rotary_dim} of {head_dim}, from {', '.join(sorted(keys))}"
         )
 

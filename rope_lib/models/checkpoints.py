@@ -25,7 +25,7 @@ _NAME = re.compile(
     r"\.(?P<after>.+)$"
 )
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block|blk)\.(\d+)\.")
-# Parts of larger models that turn otherwise, or not at all.
+# Parts of larger models that rotate otherwise, or not at all.
 _ELSEWHERE = re.compile(
     r"(?:^|\.)(vision\w*|visual|image\w*|vpm|resampler|audio\w*|speech\w*|encoder_attn|cross_attn"
     r"|crossattention|indexer)(?:\.|$)"
@@ -50,13 +50,13 @@ def convert_state_dict(
 
     Moved are the rows of query and key projections and their biases, alone or fused with others,
     of latent attention, of ``lora_B``, the scales of quantised rows, and the norms of queries and
-    keys. Left alone are layers that do not turn, indexers, vision and audio towers, and whatever
+    keys. Left alone are layers that do not rotate, indexers, vision and audio towers, and whatever
     has no queries and keys.
 
     Args:
         state_dict: names as in transformers, in Meta's releases or in GGUF; not changed.
         config: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`. It says how wide heads
-            are, how many there are, and which part of them turns.
+            are, how many there are, and which part of them rotates.
         to: the pairing that the result is for, ``"half"`` or ``"interleaved"``; the rows are taken
             to be in the order of the other one.
         like: a model type whose code it has, where its own is not known.
@@ -79,7 +79,7 @@ def convert_state_dict(
         >>> converted = convert_state_dict(weights, config, to="interleaved")
         >>> converted[names[0]][:, 0]  # rows of the queries
         tensor([0., 4., 1., 5., 2., 6., 3., 7.])
-        >>> converted[names[2]] is weights[names[2]]  # values are not turned
+        >>> converted[names[2]] is weights[names[2]]  # values are not rotated
         True
     """
     require_choice("to", to, PAIRINGS)
@@ -93,7 +93,7 @@ def convert_state_dict(
         _require_both(found, opened.config)
     moved = {name: _reordered(name, tensor, rows) for name, tensor, rows, _ in found}
     if not moved:
-        raise ValueError("state_dict has no projection of queries or keys that its model turns")
+        raise ValueError("state_dict has no projection of queries or keys that its model rotates")
     return {name: moved.get(name, tensor) for name, tensor in state_dict.items()}
 
 

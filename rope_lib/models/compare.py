@@ -1,4 +1,4 @@
-"""Whether a function turns as a rotary embedding does, and what differs if it does not."""
+"""Whether a function rotates as a rotary embedding does, and what differs if it does not."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Comparison:
         differences: sentences, as ``"base: yours 500,000, expected 10,000"``.
         largest: ``(difference, position)``: the largest that was measured, in radians or, where
             that is more, of the amplitude, up to positions of about 131,000. Where other numbers
-            or rows are turned, the angle that those expected are not. NaN for no rotation.
+            or rows are rotated, the angle that those expected are not. NaN for no rotation.
         found: the function as :func:`rope_lib.models.identify.identify` names it, None where it is
             no rotation of pairs.
         remarks: what may be worth knowing, in sentences.
@@ -193,7 +193,7 @@ def _largest(found: Measurement, places: Placing, expected: Expectation) -> tupl
 
 
 def _unturned(found: Measurement, expected: Expectation) -> tuple[float, int]:
-    """The largest angle that is expected: what differs where other numbers, or rows, are turned."""
+    """The largest angle that is expected: what differs where other elements or rows rotate."""
     positions = torch.cat([places for places, _ in found.speeds.measured])
     angles = wrapped(positions[:, None] * expected.frequencies).abs().amax(1)
     return angles.max().item(), int(positions[int(angles.argmax())])

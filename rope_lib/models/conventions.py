@@ -1,4 +1,4 @@
-"""What a configuration does not say: how each model type turns, and what its defaults are.
+"""What a configuration does not say: how each model type rotates, and what its defaults are.
 
 ``MODELS`` holds a :class:`rope_lib.models.family.Model` for each model type. The tests compare them
 with transformers 5.23, but for those whose code was never part of it.
@@ -292,7 +292,7 @@ _add("stablelm_epoch", LLAMA, partial=True, fraction=0.25,
 _add("mixformer-sequential", LLAMA, per_head=("n_embd", "n_head"), kinds=_PLAIN,
      keys={"rotary_dim": "rotary_dim"}, parameters={"rotary_dim": 32})  # fmt: skip
 
-# Layers of several types, and layers that do not turn.
+# Layers of several types, and layers that do not rotate.
 _also("gemma3_text t5gemma2_text t5gemma2_decoder",
       kind_of_layer=every(6, "sliding_window_pattern", "_sliding_window_pattern"))  # fmt: skip
 _also("gemma3n_text kolibri1", kind_of_layer=every(5))

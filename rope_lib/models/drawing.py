@@ -14,7 +14,7 @@ def draw_wavelengths(explanation: Any) -> Any:
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: no layer turns.
+        ValueError: no layer rotates.
     """
     try:
         from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ def draw_wavelengths(explanation: Any) -> Any:
         raise ImportError("a figure needs matplotlib: pip install matplotlib") from error
     turning = [kind for kind in explanation.kinds if kind.turns]
     if not turning:
-        raise ValueError("nothing to draw: no layer of this configuration turns")
+        raise ValueError("nothing to draw: no layer of this configuration rotates")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for kind in turning:

@@ -161,7 +161,7 @@ def explain(config: Any, *, like: str | None = None) -> Explanation:
 
 
 def _other_parts(config: Any) -> list[str]:
-    """Towers of a larger model, which may turn, too."""
+    """Towers of a larger model, which may rotate, too."""
     whole_model = as_dictionary(config)
     return [part for part in ("vision_config", "audio_config") if whole_model.get(part)]
 
@@ -186,7 +186,7 @@ def _groups(opened: Opened) -> dict[tuple, list[int]]:
 
 
 def _joined(kinds: list[KindOfLayer]) -> tuple[KindOfLayer, ...]:
-    """Kinds that turn alike as one: models have types of layers that differ in other things."""
+    """Kinds that rotate alike as one: models have types of layers that differ in other things."""
     groups: dict[tuple, list[KindOfLayer]] = {}
     for kind in kinds:
         same = tuple(getattr(kind, each.name) for each in fields(kind)[2:])

@@ -1,4 +1,4 @@
-"""How families of models turn: the few things in which rotations differ.
+"""How families of models rotate: the few things in which rotations differ.
 
 A :class:`Family` is a value that names them. A :class:`Model` is a family with the defaults of one
 model type, for what its ``config.json`` may leave out. :mod:`rope_lib.models.conventions` holds one
@@ -21,7 +21,7 @@ _WIDE = Precision(torch.float32, wide_tables=True, wide_arithmetic=True)
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of models turns its queries and keys.
+    """How a family of models rotates its queries and keys.
 
     Args:
         name: after its best known model.
@@ -71,7 +71,7 @@ ERNIE_VL = Family("ERNIE 4.5 VL", "interleaved", axes="rows and columns, then ti
 
 
 def always(config: Mapping, layer: int, kind: str | None) -> bool:
-    """Whether a layer turns, in a model whose layers all do."""
+    """Whether a layer rotates, in a model whose layers all do."""
     return True
 
 
@@ -80,27 +80,27 @@ class Model:
     """A family, and what one model type takes where its configuration is silent.
 
     Args:
-        family: how it turns.
+        family: how it rotates.
         base: the default base.
-        fraction: the default share of the head that is turned.
+        fraction: the default share of the head that is rotated.
         partial: whether its code reads a share from the configuration at all.
         head_dim: the default width of a head; None divides ``per_head``.
-        width: the key that holds the width of what is turned.
+        width: the key that holds the width of what is rotated.
         per_head: the keys whose quotient is the width of a head.
-        layers: rope parameters by layer type, where layers turn differently; None for no turning.
+        layers: rope parameters by layer type, where layers rotate differently; None: no rotation.
         sections: pairs for each axis.
         parameters: rope parameters where the configuration has none at all.
         keys: its own keys, and what each means in ``rope_parameters``
             (``full_attention.rope_theta`` for one layer type); empty for a key without effect.
-        needs: keys that must have this value for the model to turn at all, and their defaults.
+        needs: keys that must have this value for the model to rotate at all, and their defaults.
         kinds: the only types of scaling that its code has; None for all.
         kind_of_layer: the type of a layer where ``layer_types`` does not say, from the
             configuration, the layer and the number of layers; None where all are of one type.
-        turns: whether a layer turns, from the configuration, the layer and its type.
+        turns: whether a layer rotates, from the configuration, the layer and its type.
         labels: what rope parameters call the types of layers, where they have names of their own.
-        base_of_layer: whether ``layer_rope_theta`` gives each layer its base, 0 for no turning.
-        indexer: how the keys of sparse attention's indexer turn, where there is one.
-        turns_values: whether values are turned as keys are, and the output turned back.
+        base_of_layer: whether ``layer_rope_theta`` gives each layer its base, 0 for no rotation.
+        indexer: how the keys of sparse attention's indexer rotate, where there is one.
+        turns_values: whether values are rotated as keys are, and the output rotated back.
         extra: rope parameters that only this model type has.
         scores: what scores are multiplied by beside the rotation; see
             :mod:`rope_lib.models.scores`.
@@ -130,6 +130,6 @@ class Model:
 
     @property
     def leaves_layers_out(self) -> bool:
-        """Whether some of its layers do not turn, by its conventions."""
+        """Whether some of its layers do not rotate, by its conventions."""
         by_rule = self.turns is not always or self.base_of_layer
         return by_rule or None in self.layers.values()

@@ -29,7 +29,7 @@ def grid_positions(
 
     Args:
         height, width: of the image, in patches.
-        prefix: tokens before the patches (class token, registers). They get 0 and do not turn.
+        prefix: tokens before the patches (class token, registers). They get 0 and do not rotate.
         merge: vision towers from Qwen2-VL on take the patches by squares of ``merge x merge``,
             since each square later becomes one token; 1 is plain reading order.
         device: where the result lives.

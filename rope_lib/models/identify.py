@@ -32,8 +32,8 @@ class Identified:
         scaling: a value of :mod:`rope_lib.scaling`, or None.
         frequencies: radians per token of each pair of ``rotary_dim``, as measured, in the
             direction of ``clockwise``; 0 for pairs that do not rotate.
-        amplitude: what lengths of turned pairs are multiplied by.
-        origin: the position at which nothing is turned, usually 0; NaN where angles begin
+        amplitude: what lengths of rotated pairs are multiplied by.
+        origin: the position at which nothing is rotated, usually 0; NaN where angles begin
             otherwise.
         precision: where it rounds: ``"exact"``, ``"float32 angles"``, ``"positions in bfloat16"``.
         positions: ``"each"`` row has its own; ``"first"``: rows are counted from the first one on;
@@ -69,7 +69,7 @@ class Identified:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for a :class:`rope_lib.module.RotaryEmbedding` that turns alike.
+        """Keyword arguments for a :class:`rope_lib.module.RotaryEmbedding` that rotates alike.
 
         Rounding is not among them: that one is exact.
 
@@ -142,7 +142,7 @@ def identify(
         >>> found = identify(theirs, head_dim=64)
         >>> found.pairing, found.base, found.scaling
         ('half', 500000.0, None)
-        >>> RotaryEmbedding(**found.arguments())  # one that turns alike
+        >>> RotaryEmbedding(**found.arguments())  # one that rotates alike
         RotaryEmbedding(64, pairing='half', base=500000, rotary_dim=64)
     """
     return identified(measure(function, head_dim, positions, dtype, longest))
@@ -174,7 +174,7 @@ def identified(found: Measurement) -> Identified:
 def direction(found: Measurement) -> tuple[int, float]:
     """``(sign, phase)``: +1 for counter-clockwise, and a quarter turn that all pairs begin with.
 
-    Fast pairs may turn by more than half a turn per token and seem to go back: slow ones decide.
+    Fast pairs may rotate by more than half a turn per token and seem to go back: slow ones decide.
     """
     frequencies = found.speeds.frequencies
     slow = frequencies.abs().argsort()[: (len(frequencies) + 1) // 2]
@@ -188,7 +188,7 @@ def direction(found: Measurement) -> tuple[int, float]:
 
 
 def origin_of(found: Measurement, sign: int, phase: float = 0.0) -> float:
-    """The position at which nothing is turned; NaN where pairs do not agree on one."""
+    """The position at which nothing is rotated; NaN where pairs do not agree on one."""
     phases = wrapped(found.speeds.phases - phase)
     rates = found.speeds.frequencies
     allowed = max(1e-4, 16 * found.grain)
@@ -220,7 +220,7 @@ def departure(found: Measurement) -> tuple[int, float] | None:
 
 
 def spread(values: torch.Tensor, steps: tuple[int, ...], pairs: int) -> torch.Tensor:
-    """Values of turning pairs among all pairs, 0 for the others."""
+    """Values of rotating pairs among all pairs, 0 for the others."""
     whole = torch.zeros(pairs, dtype=torch.float64)
     whole[list(steps)] = values
     return whole
@@ -263,20 +263,20 @@ def _remarks(found, place, phase, ladder, rounding):
     """What is odd, and what cannot be told apart."""
     yield from ladder.remarks
     if place.either:
-        yield "one pair turns: both pairings are the same"
+        yield "one pair rotates: both pairings are the same"
     if place.widest > place.rotary_dim and place.pairing == "interleaved":
         yield (
             f"elements from {place.rotary_dim} on do not rotate; a wider rotary_dim whose slow "
             "pairs do not rotate would be the same, with another base"
         )
     if phase:
-        yield "at position 0 every pair is turned by a quarter: cosine and sine are swapped"
+        yield "at position 0 every pair is rotated by a quarter: cosine and sine are swapped"
     if found.ignores:
         yield "the positions that it is given do not count: rows are counted from 0"
     if found.positions == "first":
         yield "only the first position counts: the others are counted on from it"
     if found.positions == "differences":
-        yield "positions out of order are not turned as they are in order"
+        yield "positions out of order are not rotated as they are in order"
     moved = [factor for factor in found.still if abs(factor - 1) > max(1e-4, 4 * found.grain)]
     if moved:
         yield f"{len(moved)} elements that do not rotate are multiplied by {moved[0]:.6g}"
@@ -288,16 +288,16 @@ def _remarks(found, place, phase, ladder, rounding):
             f"{found.by_length:.3g}"
         )
     if found.rounds_input:
-        yield "x is rounded to 16 bits before it is turned"
+        yield "x is rounded to 16 bits before it is rotated"
     if found.changes > max(1e-4, 16 * found.grain):
         yield (
-            "after longer texts it turns the first tokens otherwise than before, by up to "
+            "after longer texts it rotates the first tokens otherwise than before, by up to "
             f"{found.changes:.3g}"
         )
     departed = departure(found)
     if departed is not None and not rounding.words.startswith(("angles", "positions")):
         yield (
-            f"from position {departed[0]:,} on it turns otherwise than before, by up to "
+            f"from position {departed[0]:,} on it rotates otherwise than before, by up to "
             f"{departed[1]:.3g} radians"
         )
     if found.speeds.broken is not None:
@@ -305,5 +305,5 @@ def _remarks(found, place, phase, ladder, rounding):
     if not rounding.harmless or rounding.error > 1e-3:
         yield (
             f"{rounding.words}: neighbouring tokens near position {rounding.position:,} are "
-            f"turned unsteadily, by up to {rounding.error:.2g} radians"
+            f"rotated unsteadily, by up to {rounding.error:.2g} radians"
         )

@@ -1,6 +1,6 @@
-"""Which type each layer of a model is of, and which layers turn at all.
+"""Which type each layer of a model is of, and which layers rotate at all.
 
-Some models leave out the rotation in every fourth layer or so, some turn their layers with several
+Some models leave out the rotation in every fourth layer or so, others rotate with several
 bases, and in hybrids most layers have no attention. A configuration says so in a list or by a
 rule of its model type; the rules here are those of transformers 5.23.
 """
@@ -21,7 +21,7 @@ _LISTS = ("layer_types", "layers_block_type")
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its type (None where the model has but one), and whether and how it turns.
+    """One layer: its type (None where the model has but one), and whether and how it rotates.
 
     ``base`` is its own base, where the configuration gives each layer one.
     """
@@ -66,7 +66,7 @@ def kinds_of_layers(config: Mapping, model: Model) -> list[str | None]:
 
 
 def turns_of_type(config: Mapping, model: Model, kind: str) -> bool:
-    """Whether the layers of one type turn.
+    """Whether the layers of one type rotate.
 
     Raises:
         ValueError: some of them do.
@@ -76,7 +76,7 @@ def turns_of_type(config: Mapping, model: Model, kind: str) -> bool:
     layers = [layer for layer in all_layers(config, model) if layer.kind == kind]
     found = {layer.turns for layer in layers} or {model.turns(config, 0, kind)}
     if len(found) > 1:
-        raise ValueError(f"not all layers of type {kind!r} turn in this model: ask by layer=")
+        raise ValueError(f"not all layers of type {kind!r} rotate in this model: ask by layer=")
     return found.pop()
 
 
@@ -186,7 +186,7 @@ def deepseek_v4_kind(config: Mapping, layer: int, count: int) -> str:
     return "compressed_sparse_attention" if sparse else "heavily_compressed_attention"
 
 
-# ---------------------------------------------------------------- whether a layer turns
+# ---------------------------------------------------------------- whether a layer rotates
 
 
 def if_sliding(config: Mapping, layer: int, kind: str | None) -> bool:
@@ -194,12 +194,12 @@ def if_sliding(config: Mapping, layer: int, kind: str | None) -> bool:
 
 
 def if_sliding_or_no_window(config: Mapping, layer: int, kind: str | None) -> bool:
-    """A model whose window is null has full layers only, and they all turn."""
+    """A model whose window is null has full layers only, and they all rotate."""
     return kind == SLIDING or config.get("sliding_window", 0) is None
 
 
 def by_list(config: Mapping, layer: int, kind: str | None) -> bool:
-    """``no_rope_layers`` has a 1 for a layer that turns; by default every fourth does not."""
+    """``no_rope_layers`` has a 1 for a layer that rotates; by default every fourth does not."""
     listed = config.get("no_rope_layers")
     if listed:
         return bool(_entry("no_rope_layers", listed, layer))
@@ -212,7 +212,7 @@ def not_every_fourth_from_the_end(config: Mapping, layer: int, kind: str | None)
 
 
 def cohere2_moe_turns(config: Mapping, layer: int, kind: str | None) -> bool:
-    """The first, dense layers turn although they are full, where all of those are."""
+    """The first, dense layers rotate although they are full, where all of those are."""
     types = config.get("mlp_layer_types")
     is_dense = types[layer] == "dense" if types else layer < config.get("first_k_dense_replace", 0)
     prefix = config.get("prefix_dense_sliding_window_pattern", 1)

@@ -27,7 +27,7 @@ class Reading:
     """What a configuration says about one kind of layer.
 
     Args:
-        arguments: those of :class:`rope_lib.module.RotaryEmbedding`; None where nothing turns.
+        arguments: those of :class:`rope_lib.module.RotaryEmbedding`; None where nothing rotates.
         kind: the type of scaling, ``"default"`` for none.
         scores: what scores are multiplied by beside the rotation.
         notes: what there is to tell about keys that are not read, or are read otherwise.
@@ -45,7 +45,7 @@ def read_config(config: Any, **how: Any) -> dict | None:
     """The arguments of :class:`rope_lib.module.RotaryEmbedding` that a configuration describes.
 
     Returns:
-        A dictionary, or None for a layer that does not turn.
+        A dictionary, or None for a layer that does not rotate.
 
     Args, Raises: as in :meth:`rope_lib.module.RotaryEmbedding.from_config`. What is passed over is
     told by a ``UserWarning``.
@@ -132,7 +132,7 @@ def _read(
 
 
 def _layer(opened: Opened, layer_type: str | None, layer: int | None) -> Layer:
-    """Which parameters are meant, by type or by index, and whether there is anything to turn."""
+    """Which parameters are meant, by type or by index, and whether there is anything to rotate."""
     config, model = opened.config, opened.model
     nested = is_nested(config.get("rope_parameters"))
     if layer is None:

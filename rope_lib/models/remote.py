@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 Lifted = tuple[str, dict, list[str]]
 
-#: Model types that turn exactly as another one.
+#: Model types that rotate exactly as another one.
 ALIASES = {
     **dict.fromkeys(("deepseek", "internlm2", "minicpm", "molmo"), "llama"),
-    # MiniCPM, Llama 3 or Qwen2, by the release; they turn alike
+    # MiniCPM, Llama 3 or Qwen2, by the release; they rotate alike
     **dict.fromkeys(("minicpmv", "minicpmo"), "llama"),
     **dict.fromkeys(("Yi", "aquila", "arctic", "exaone", "grok-1", "nemotron-nas", "orion", "solar",
                      "telechat3", "xverse"), "llama"),  # ports
@@ -23,14 +23,14 @@ ALIASES = {
     "phi4mm": "phi4_multimodal",
     "kimi_k2": "deepseek_v3",
 }  # fmt: skip
-#: Model types that turn, but not by what their configuration says, and what to do with them.
+#: Model types that rotate, but not by what their configuration says, and what to do with them.
 NOT_READ = {
     "telechat": "has bases that are written in its code only: build a RotaryEmbedding by hand",
     **dict.fromkeys(
         ("clvp_decoder", "clvp_encoder", "cohere_compass_text", "dots3_note_text", "edgetam_video",
          "efficientloftr", "esmfold2", "hunyuan_vl_text", "lightglue", "musicflamingo",
          "sam2_video", "sam3_tracker_video", "step3p5", "vjepa2"),
-        "turns in a way that is not read here: build a RotaryEmbedding by hand",
+        "rotates in a way that is not read here: build a RotaryEmbedding by hand",
     ),
 }  # fmt: skip
 
@@ -47,11 +47,11 @@ def _internlm(config: dict) -> Lifted:
 
 
 def _baichuan(config: dict) -> Lifted:
-    """Only the hidden size tells the smaller models, which turn, from the larger ones."""
+    """Only the hidden size tells the smaller models, which rotate, from the larger ones."""
     if config.get("hidden_size") != 4096:
         raise ValueError(
             f"a baichuan of hidden_size {config.get('hidden_size')} has no rotary embedding to be "
-            "read: ALiBi lowers its scores by the distance (the 7B, of 4096, turns)"
+            "read: ALiBi lowers its scores by the distance (the 7B, of 4096, rotates)"
         )
     return "llama", config, []
 
@@ -95,7 +95,7 @@ def _phi3small(config: dict) -> Lifted:
 
 
 def _mpt(config: dict) -> Lifted:
-    """Those that turn say so in ``attn_config``, which transformers does not read."""
+    """Those that rotate say so in ``attn_config``, which transformers does not read."""
     inner = config.get("attn_config") or {}
     if not inner.get("rope"):
         raise ValueError(
@@ -134,7 +134,7 @@ def _deepseek_v2(config: dict) -> Lifted:
 
 
 def _molmo2(config: dict) -> Lifted:
-    """Layers that ``rope_scaling_layers`` leaves out are turned without the scaling."""
+    """Layers that ``rope_scaling_layers`` leaves out are rotated without the scaling."""
     listed, count = config.get("rope_scaling_layers"), config.get("num_hidden_layers", 36)
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     kind = given.get("rope_type", given.get("type", "default"))
@@ -152,7 +152,7 @@ def _phimoe(config: dict) -> Lifted:
 
 #: What has to be brought to the usual form first: from a configuration to its model type, the
 #: configuration in that form, and what there is to tell. They raise a ``ValueError`` for models
-#: that do not turn.
+#: that do not rotate.
 LIFTED: dict[str, Callable[[dict], Lifted]] = {
     "baichuan": _baichuan,
     "chatglm": _chatglm,

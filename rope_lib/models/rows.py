@@ -36,9 +36,9 @@ class Rows:
     """Heads of one width, in the order of the rows.
 
     Args:
-        runs: how many heads follow each other, and whether they turn.
+        runs: how many heads follow each other, and whether they rotate.
         width: rows of a head.
-        head: which old row of a head that turns each new one is, ``(width,)``.
+        head: which old row of a head that rotates each new one is, ``(width,)``.
         is_norm: whether these are the weights of a norm: of one head, or of all.
         sides: whether queries are among them, or keys, or both.
     """

@@ -216,7 +216,7 @@ def _of_layer(config: dict, model: Model, layer_type: str | None) -> Mapping:
 
 
 def turns(config: dict, model: Model, layer_type: str | None) -> bool:
-    """Whether layers of a type turn at all.
+    """Whether layers of a type rotate at all.
 
     Raises:
         ValueError: some of them do, or the model has no such layers.
@@ -249,7 +249,7 @@ def is_nested(new: Any) -> bool:
 
 
 def by_layer(new: Any) -> Mapping:
-    """The dictionaries of the types of layers, None for one that does not turn; or nothing."""
+    """The dictionaries of the types of layers, None for one that does not rotate; or nothing."""
     values = new if isinstance(new, Mapping) else {}
     if not any(isinstance(value, Mapping) for value in values.values()):
         return {}

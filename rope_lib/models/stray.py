@@ -35,7 +35,7 @@ def contradicts(key: str, value: Any, arguments: Mapping) -> str | None:
     ``arguments`` are those of the rotation that was read, with its ``kind`` of scaling.
     """
     if _SWITCH.match(key):
-        return "says that nothing turns" if value is False else None
+        return "says that nothing rotates" if value is False else None
     expected = _expected(key, arguments)
     if expected is None or _stands_for_nothing(key, value) or _is_one_of(value, expected[0]):
         return None

@@ -74,7 +74,7 @@ def test_without_a_compiler_it_is_turned_in_eager_mode_and_told_once(no_compiler
     for _ in range(2):
         assert_near(rotate_qk(q, k, *tables(3, 4), pairing="half", backend="compile"), wanted)
     (told,) = [str(each.message) for each in recwarn if "compile" in str(each.message)]
-    assert told == "backend 'compile' turns in eager mode: no C++ compiler found"
+    assert told == "backend 'compile' rotates in eager mode: no C++ compiler found"
 
 
 def test_a_step_with_a_cache_is_not_compiled_here():

@@ -162,7 +162,7 @@ def test_as_a_figure():
     assert len(lines) == 2
     for line, kind in zip(lines, explain(GEMMA).kinds, strict=True):
         assert list(line.get_ydata()) == list(kind.wavelengths)
-    with pytest.raises(ValueError, match="no layer of this configuration turns"):
+    with pytest.raises(ValueError, match="no layer of this configuration rotates"):
         explain({"model_type": "bert"}).figure()
 
 

@@ -212,7 +212,7 @@ def test_float32_angles_and_tables_of_16_bits_are_named():
         (lambda p: plain(p) * 10_000 ** (-1 / 64), r"\(2i \+ 1\) / 64"),
         (lambda p: plain(torch.arange(len(p))), "do not count"),
         (lambda p: plain(p[0] + torch.arange(len(p))), "only the first position"),
-        (lambda p: plain(p.clamp(max=1000)), "turns otherwise than before"),
+        (lambda p: plain(p.clamp(max=1000)), "rotates otherwise than before"),
     ],
 )  # fmt: skip
 def test_odd_rotations_are_named_with_what_is_odd(angles_at, said):

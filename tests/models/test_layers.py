@@ -99,7 +99,7 @@ def test_smollm_3_is_asked_by_layer():
     assert by_layer(SMOLLM_3) == [True, True, True, False]
     listed = SMOLLM_3 | {"layer_types": 4 * ["full_attention"], "no_rope_layers": [1, 0, 1, 1]}
     assert by_layer(listed) == [True, False, True, True]
-    with pytest.raises(ValueError, match=r"not all layers of type 'full_attention' turn .* layer="):
+    with pytest.raises(ValueError, match=r"not all layers .* 'full_attention' rotate .* layer="):
         read(listed, layer_type="full_attention")
 
 

@@ -270,10 +270,10 @@ KEYS = torch.ones(2, 3, 8)
         (dict(new_positions=torch.arange(3) - 1), ValueError, "must not be negative, got -1"),
         (dict(old_positions=torch.ones(3).bool()), TypeError, "positions must be .*torch.bool"),
         (dict(to="other"), TypeError, "to must be RotaryEmbedding, got 'other'"),
-        (dict(to=RotaryEmbedding(8, pairing="interleaved")), ValueError, "to must turn the same"),
-        (dict(to=RotaryEmbedding(8, pairing="half", rotary_dim=4)), ValueError, "to must turn"),
-        (dict(to=RotaryEmbedding(8, pairing="half", clockwise=True)), ValueError, "to must turn"),
-        (dict(to=RotaryEmbedding(10, pairing="half", rotary_dim=8)), ValueError, "to must turn"),
+        (dict(to=RotaryEmbedding(8, pairing="interleaved")), ValueError, "to must rotate the same"),
+        (dict(to=RotaryEmbedding(8, pairing="half", rotary_dim=4)), ValueError, "to must rotate"),
+        (dict(to=RotaryEmbedding(8, pairing="half", clockwise=True)), ValueError, "to must rotate"),
+        (dict(to=RotaryEmbedding(10, pairing="half", rotary_dim=8)), ValueError, "to must rotate"),
         (
             dict(to=RotaryEmbedding(8, pairing="half", axes=axial(8, blocks=True))),
             ValueError,
@@ -367,7 +367,7 @@ def test_nested_tensors_are_told_how():
     jagged = torch.nested.nested_tensor(parts, layout=torch.jagged)
     rope = RotaryEmbedding(8, pairing="half", layout="thd")
     with pytest.raises(
-        TypeError, match=r"turn its values.. with layout='thd' and packed_positions"
+        TypeError, match=r"rotate its values.. with layout='thd' and packed_positions"
     ):
         rope(jagged, None, torch.arange(8))
     turned, _ = rope(jagged.values(), None, packed_positions(jagged.offsets()))

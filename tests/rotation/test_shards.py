@@ -57,7 +57,7 @@ def refuse_distributed_tensors(rope, q, positions):
     """Their operators cannot mix with plain tensors: a process turns its own shard, as above."""
     mesh = init_device_mesh("cpu", (WORLD,))
     with pytest.raises(
-        TypeError, match=r"turn the to_local.. of a DTensor by the positions of its"
+        TypeError, match=r"rotate the to_local.. of a DTensor by the positions of its"
     ):
         rope(DTensor.from_local(q, mesh, [Shard(1)]), None, positions)
 
