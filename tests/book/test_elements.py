@@ -315,8 +315,8 @@ def expected_words(order, mode):
     )
     rows = ", ".join(f"{w} ({x:.3f}, {y:.3f})" for w, (x, y) in zip(order, outputs, strict=True))
     said = (
-        f"{' '.join(order)}, with {word_order.WORDS[mode]}: {rows}. "
-        f"{changed} of {len(order)} outputs differ from those in the original order"
+        f"{changed} of {len(order)} outputs differ from those in the original order. "
+        f"{' '.join(order)}, with {word_order.WORDS[mode]}: {rows}"
     )
     return said.replace("-0.", "\u22120.")
 

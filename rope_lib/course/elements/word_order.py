@@ -37,8 +37,8 @@ WORDS = COMMON | {
     "changed": "was {output}",
     "picture": "A table of attention weights: a row for each query, the word that attends, a "
     "column for each key, a word that it attends to, and beside each row its output.",
-    "readout": "{sentence}, with {mode}: {outputs}. {changed} of {count} outputs differ from those "
-    "in the original order",
+    "readout": "{changed} of {count} outputs differ from those in the original order. "
+    "{sentence}, with {mode}: {outputs}",
     "means": "query, key: the word that attends, and a word that it attends to. Here one vector of "
     "two numbers serves as a word's query, key and value.\n"
     "weight: how much of a key's value is mixed in: softmax of the dot products of the row.\n"
