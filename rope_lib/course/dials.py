@@ -20,6 +20,7 @@ FAINT = 0.5  # opacity of a hand before its turn
 EDGE = 1.25  # half the width of a dial's axes; the dial's radius is 1
 LETTER = 0.17  # from the tip of a hand to its letter
 OUTSIDE = 1.17  # from the centre to a letter beyond the rim
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}  # behind a letter or a number
 APART = 0.3  # radians that letters keep from the middle between two hands that nearly coincide
 
 
@@ -145,7 +146,7 @@ def draw_head(
     for i, theta in enumerate(frequencies):
         turns, ax = (m * theta, n * theta), axes[i]
         parts.append(draw_dial(ax, pairs[0, i], pairs[1, i], turns, longest=longest))
-        ax.set_title(f"pair {i}\n$\\theta_{{{i}}}$ = {theta:g}", loc="center")
+        ax.set_title(f"pair {i}\n$\\theta_{{{i}}}$ = {theta:g}", loc="center", pad=9)
         by = f"$q$ by {_degrees(m * theta)}\n$k$ by {_degrees(n * theta)}"
         ax.text(0.0, -EDGE, by, ha="center", va="top")
     _draw_sum(axes["sum"], parts)
@@ -171,22 +172,24 @@ def _degrees(angle: float) -> str:
 def _draw_hand(ax: Axes, name: str, start: complex, end: complex, style: dict, lean: float) -> None:
     ax.plot([0, start.real], [0, start.imag], linewidth=1.2, alpha=FAINT, **style)
     arrow = {"arrowstyle": "-|>", "linewidth": 2.0, "shrinkA": 0.0, "shrinkB": 0.0, **style}
+    arrow["capstyle"] = "butt"  # round ends would close the gaps between the dashes
     ax.annotate("", xy=(end.real, end.imag), xytext=(0.0, 0.0), arrowprops=arrow)
     away = abs(end) + LETTER
     away = OUTSIDE if abs(away - 1.0) < LETTER else away  # a letter does not lie across the rim
     letter = end / abs(end) * away * np.exp(1j * lean)
-    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
     ax.text(letter.real, letter.imag, name, color=style["color"], ha="center", va="center",
-            bbox=paper)  # fmt: skip
+            bbox=PAPER)  # fmt: skip
 
 
 def _draw_wedge(ax: Axes, query: complex, key: complex) -> None:
     angle = math.degrees(signed_angle(query, key))
     first = math.degrees(math.atan2(key.imag, key.real))
     ends = (first, first + angle) if angle >= 0 else (first + angle, first)
-    ax.add_patch(Wedge((0.0, 0.0), 0.5, *ends, facecolor="#D9D9D9", edgecolor="none", zorder=0))
+    amber = {"facecolor": COLORS["orange"], "alpha": 0.4, "edgecolor": "none"}
+    ax.add_patch(Wedge((0.0, 0.0), 0.5, *ends, zorder=0, **amber))
     middle = 0.74 * np.exp(1j * math.radians(first + angle / 2))
-    ax.text(middle.real, middle.imag, f"{abs(angle):.0f}°", ha="center", va="center")
+    ax.text(middle.real, middle.imag, f"{abs(angle):.0f}°", ha="center", va="center",
+            bbox=PAPER)  # fmt: skip
 
 
 def _as_complex(name: str, pair: Sequence[float]) -> complex:
