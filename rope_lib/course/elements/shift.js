@@ -67,7 +67,7 @@ rect { fill: var(--blue); stroke: #8886 } .new { stroke: var(--red); stroke-widt
         const [now, was] = [weights, first].map((each) => `${fixed(100 * each[m][n], 0)}%`);
         const [kind, more] = now === was ? ["", ""] : ["new", text(x + wide / 2, y + 33, words.was.replace("{weight}", () => was))];
         return `<rect class="${kind}" x="${(x + 1.5).toFixed(1)}" y="${y}" width="${(wide - 4).toFixed(1)}" height="${ROW - 4}" fill-opacity="${(0.6 * weights[m][n]).toFixed(3)}"/>` +
-          text(x + wide / 2, y + 17, now) + more;
+          text(x + wide / 2, y + (kind ? 17 : 24), now) + more;
       };
       return text(2, 14, title, "start head") + text((left + room) / 2, 34, words.key) + text(left - 8, 52, words.query, "end") +
         names.map((name, m) => text(left + wide * (m + 0.5), 52, name, "head") +

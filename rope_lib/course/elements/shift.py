@@ -132,7 +132,7 @@ def _draw(
                 drawn += (
                     f"<path d='M{x + 1.5:.1f} {y}h{wide - 4:.1f}v{ROW - 4}h-{wide - 4:.1f}z' "
                     f"fill='{BLUE}' fill-opacity='{0.6 * weight:.3f}' stroke={frame}/>"
-                ) + label(x + wide / 2, y + 17, now)
+                ) + label(x + wide / 2, y + (24 if now == was else 17), now)
                 if now != was:
                     drawn += label(x + wide / 2, y + 33, fill(words["was"], {"weight": was}))
     return svg(2 * high + GAP, drawn)
