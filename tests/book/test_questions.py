@@ -93,7 +93,7 @@ def test_the_list_at_the_top_leads_to_every_theme():
 def test_answer_is_short_and_shown(number):
     answer = parts()[number - 1][1]
     prose = words(answer)
-    assert 2 <= sentences(answer) <= 6
+    assert 2 <= sentences(answer) <= 3
     outputs = linked(answer)
     assert outputs, "an answer needs a cell"
     assert all(outputs), "a cell needs an output"
