@@ -1,4 +1,4 @@
-"""What chapters 7 and 7b read from the stored runs of ``experiments/real_length.py``, and draw.
+"""What chapters 7, 7b and 7c read from the stored runs of ``experiments/real_length.py``, and draw.
 
 In each run SmolLM2-135M read one passage after more and more text, in many ways. A *case* names one
 of them: the part of the run (``"ways"``, ``"pairs"``, ``"moved away"``), the way and the length.

@@ -14,6 +14,7 @@ from rope_lib import RotaryEmbedding
 
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "10_find_in_models.ipynb", as_version=4)
 SOURCES = {cell["id"]: cell.source for cell in NOTEBOOK.cells}
+SETTINGS = nbformat.read(ROOT / "notebooks" / "07c_choose_repair.ipynb", as_version=4)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -53,3 +54,56 @@ def test_all_types_of_transformers_have_a_block():
     rope_utils = pytest.importorskip("transformers.modeling_rope_utils")
     names = {block["rope_type"] for block in rope_types()}
     assert names == {"default", *rope_utils.ROPE_INIT_FUNCTIONS}
+
+
+def _small(transformers, kind: str):
+    """A small random model with a head of 32 elements, as a folder would hold it."""
+    sizes = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 8192}
+    if kind == "gemma3_text":
+        config = transformers.Gemma3TextConfig(**sizes | {"num_hidden_layers": 6}, head_dim=32)
+        return transformers.Gemma3ForCausalLM(config)
+    if kind == "glm4":
+        return transformers.Glm4ForCausalLM(
+            transformers.Glm4Config(**sizes, head_dim=32, pad_token_id=0)
+        )
+    text = transformers.LlamaConfig(**sizes)
+    if kind == "llama":
+        return transformers.LlamaForCausalLM(text)
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    vision = transformers.CLIPVisionConfig(**vision)
+    config = transformers.LlavaConfig(vision_config=vision, text_config=text)
+    return transformers.LlavaForConditionalGeneration(config)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "glm4", "llava"])
+def test_the_settings_for_transformers_change_what_they_should(kind, tmp_path, capsys):
+    """As many frequencies as before, the last four times slower, and the attention factor."""
+    transformers = pytest.importorskip("transformers")
+    sources = [cell.source for cell in SETTINGS.cells if cell.cell_type == "markdown"]
+    blocks = [
+        text for source in sources for name, text in BLOCK.findall(source) if name == "python"
+    ]
+    extend, _, show = blocks
+    model = _small(transformers, kind)
+    model.save_pretrained(tmp_path)
+    capsys.readouterr()
+    names = {"MODEL": str(tmp_path)}
+    if kind == "llava":
+        extend = extend.replace("AutoModelForCausalLM", "AutoModelForImageTextToText")
+    exec(extend, names)
+    exec(show, names)
+    shown = []
+    for each in (model, names["model"]):
+        names["show_frequencies"](each)
+        shown.append(capsys.readouterr().out.split("\n")[:2])
+    (before, plain), (after, scaled) = shown
+    assert plain == "attention factor 1.0"
+    assert scaled == "attention factor 1.138629436111989"
+    *place, count, last = before.split()
+    assert [*place, count] == after.split()[:-1]
+    assert count == ("8" if kind == "glm4" else "16")
+    assert float(last) / float(after.split()[-1]) == pytest.approx(4)
+    with pytest.raises(ValueError, match="it has a scaling: yarn"):
+        names["extend"](names["config"], 8192, 4.0)

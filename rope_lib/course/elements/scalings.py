@@ -33,10 +33,10 @@ WORDS = COMMON | {
     "factor": "factor",
     "wavelength": "wavelength λ (tokens)",
     "slower": "times slower",
-    "seen": "only angles of training",
+    "seen": "only trained angles",
     "new": "also unseen angles",
     "picture": "A mark for each pair: how many times slower it becomes, over its wavelength. A "
-    "line marks the trained length. Dots are pairs that reach only angles of training, crosses "
+    "line marks the trained length. Dots are pairs that reach only trained angles, crosses "
     "are pairs that reach unseen angles as well.",
     "readout": "{method}, factor {factor}: {kept} of {count} pairs unchanged, {part} slowed in "
     "part, {whole} by the whole factor. In a text of {text} tokens, {unseen} pairs reach angles "
