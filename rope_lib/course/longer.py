@@ -1,7 +1,8 @@
-"""What chapters 7, 7b and 7c read from the stored runs of ``experiments/real_length.py``, and draw.
+"""What chapters 7, 7b and 7c read from stored runs of experiments, and draw.
 
-In each run SmolLM2-135M read one passage after more and more text, in many ways. A *case* names one
-of them: the part of the run (``"ways"``, ``"pairs"``, ``"moved away"``), the way and the length.
+In each run of ``experiments/real_length.py`` SmolLM2-135M read a passage after more and more text,
+in many ways. A *case* names one of them: the part of the run (``"ways"``, ``"pairs"``, ``"moved
+away"``), the way and the length. The small models are those of ``experiments/length_controls.py``.
 """
 
 import functools
@@ -50,8 +51,30 @@ def gap(part: str, way: str, length: str, comparisons: int = 1) -> tuple[float, 
 
 def rise(part: str, way: str, length: str, comparisons: int = 1) -> str:
     """:func:`gap` in words, such as ``"+0.12 (+0.04 to +0.19)"``."""
-    ends = (f"{round(x, 2) + 0.0:+.2f}" for x in gap(part, way, length, comparisons))
+    return _in_words(gap(part, way, length, comparisons))
+
+
+def _in_words(found: tuple[float, float, float]) -> str:
+    ends = (f"{round(x, 2) + 0.0:+.2f}" for x in found)
     return "{} ({} to {})".format(*ends).replace("-", "−")
+
+
+def small_rise(encoding: str, way: str, length: str) -> str:
+    """The rise of the loss of small models, trained at 256 bytes, in words as :func:`rise`.
+
+    Args:
+        encoding: ``"rope"``, or ``"rope_frozen"``, trained without the rotation of its slow pairs.
+        way: how it is read.
+        length: bytes that are read; the rise is above the plain reading of 256.
+    """
+    runs = results.load("length_controls")["runs"]
+
+    def losses(way: str, length: str) -> list[dict]:
+        found = results.select(runs, encoding=encoding, way=way)
+        return [{"seed": run["seed"], "loss": run["losses"][length]} for run in found]
+
+    pairs = results.paired(losses(way, length), losses("plain", "256"))
+    return _in_words((pairs.mean, *results.interval(pairs)))
 
 
 def distances() -> list[int]:

@@ -37,6 +37,19 @@ def test_a_fall_has_a_true_minus():
     assert longer.rise("ways", "plain", "8192").startswith("−0.01 (−0.04 to +")
 
 
+def test_a_small_model_is_compared_with_its_own_training():
+    runs = results.load("length_controls")["runs"]
+    for encoding in ("rope", "rope_frozen"):
+        assert longer.small_rise(encoding, "plain", "256") == "+0.00 (+0.00 to +0.00)"
+        above = [
+            run["losses"]["2048"] - run["losses"]["256"]
+            for run in runs
+            if run["encoding"] == encoding and run["way"] == "plain"
+        ]
+        assert len(above) == 5
+        assert longer.small_rise(encoding, "plain", "2048").startswith(f"+{sum(above) / 5:.2f} (+")
+
+
 def test_each_distance_within_the_text_has_its_loss():
     assert longer.distances() == [700, 1500, 3000, 6000, 12_000, 28_000]
     assert len(longer.digit_losses("plain", "8192")) == 4  # the others are not in the text
