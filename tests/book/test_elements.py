@@ -184,7 +184,7 @@ def test_every_figure_asks_a_question_and_explains_its_words(show, name, scripts
 # The words that stand on the picture of each figure.
 LABELS = {
     "clock": ["q", "k", "distance", "score"],
-    "hands": ["pair", "together", "fits"],
+    "hands": ["pair", "together", "fits", "dense"],
     "word-order": ["query", "key", "output", "same"],
     "shift": ["added", "rotated", "query", "key"],
     "decay": ["score", "bound", "simple", "spread", "tokens", "size"],

@@ -308,11 +308,11 @@ def expected_hands(pairs: int, distance: int, base: int, precision: int) -> str:
     left = every[fits.all(axis=0)]
     which = ", ".join(f"{each:,}" for each in left[:4]) + (", …" if len(left) > 4 else "")
     return (
-        f"distance {distance:,}, base {base:,}, angles read to ±{precision}°. Pairs that have "
+        f"distance {distance:,}, base {base:,}, angles equal within ±{precision}°. Pairs that have "
         f"completed a full turn (dashed): {gone}, in their first turn (solid): "
         f"{pairs - gone - still}, hardly rotated (grey): {still}. "
         f"The best pair alone leaves {fits.sum(axis=1).min():,} of 100,000 distances possible; "
-        f"all together leave {len(left):,}: {which}"
+        f"all together leave {len(left):,}:\u00a0{which}"
     )
 
 

@@ -25,32 +25,34 @@ WORDS = COMMON | {
     "title": "What does one pair leave open about a distance, and what do all pairs determine?",
     "distance": "distance between query and key",
     "base": "base",
-    "precision": "how exactly each angle is read",
+    "precision": "angles count as equal within",
     "pair": "pair",
     "together": "all",
     "fits": "distances that fit, tokens",
+    "dense": "too dense",
     "picture": "A clock for each pair, its hand rotated by the distance. Below, a row per pair "
     "shows which distances would look the same on its clock, and the last row those that all pairs "
     "leave possible.",
-    "readout": "distance {distance}, base {base}, angles read to {precision}. Pairs that have "
+    "readout": "distance {distance}, base {base}, angles equal within {precision}. Pairs that have "
     "completed a full turn (dashed): {gone}, in their first turn (solid): {first}, hardly rotated "
     "(grey): {still}. The best pair alone leaves {alone} of {all} distances possible; all together "
-    "leave {left}: {which}",
+    "leave {left}:\u00a0{which}",
     "means": "i, θ, λ: the index of the pair, its frequency in radians per token, and its "
     "wavelength 2π/θ, the number of tokens that it needs for a full turn.\n"
     "hand: the angle of the pair. It is rotated by distance × θ, counter-clockwise from 3 "
-    "o'clock. The shaded wedge shows how exactly the angle is read.\n"
+    "o'clock. Angles in the shaded wedge count as equal to its own.\n"
     "completed a full turn: rotated by 360° or more. Alone it fits several distances.\n"
     "in its first turn: rotated by less than 360°, and by more than the wedge to either side.\n"
     "hardly rotated: by less than the wedge, and so not to be distinguished from distance 0.\n"
-    "row: dark where a distance would rotate the hand into the same wedge; evenly pale where such "
-    "distances are too close together to be drawn apart. The dashed line is the true distance; the "
-    "scale is logarithmic.\n"
+    "row: dark where a distance would rotate the hand into the same wedge; evenly pale (too dense) "
+    "where such distances are too close together to be drawn apart. The dashed line is the true "
+    "distance; the scale is logarithmic.\n"
     "all: the distances that fit every row. They could be read off; a head need not do so.",
 }
-DISTANCES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+DISTANCES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1234, 2000, 5000, 10_000, 20_000, 50_000,
+             100_000)  # fmt: skip
 BASES = (100, 1000, 10_000, 100_000, 500_000, 1_000_000, 10_000_000)
-PRECISIONS = (1, 2, 5, 10, 15, 30, 45, 60)  # degrees to either side
+PRECISIONS = (1, 2, 5, 10, 15, 20, 30, 45, 60)  # degrees to either side
 
 
 def hands(
@@ -67,7 +69,7 @@ def hands(
         pairs: 1 to 32, half the head dimension.
         distance: the first distance in tokens, one of ``elements.hands.DISTANCES``.
         base: the first base, one of ``elements.hands.BASES``.
-        precision: degrees by which an angle may be misread, one of ``elements.hands.PRECISIONS``.
+        precision: degrees by which equal angles may differ, one of ``elements.hands.PRECISIONS``.
         words: replaces some or all of ``elements.hands.WORDS``.
 
     Returns:
@@ -171,6 +173,8 @@ def _rows(
             middle += wave
         if middle - half <= DISTANCES[-1]:
             pale += _bar(middle - wave / 2, DISTANCES[-1], y)
+            if i == 0 and pitch >= 15:
+                drawn += label(369, y + 4, words["dense"], "text-anchor='end'")
         if i % math.ceil(15 / pitch) == 0:
             drawn += label(40, y + 4, str(i), "text-anchor='end'")
     y = top + pitch * len(thetas) + 15
@@ -180,7 +184,7 @@ def _rows(
             together += _bar(each - 0.5, each + 0.5, y, 4)
             before = _across(each) + 1
     x = _across(distance)
-    marks = (each for each in DISTANCES if math.log10(each) % 2 == 0)
+    marks = (each for each in DISTANCES if math.log10(each) % 2 == 0 or each == DISTANCES[-1])
     return (
         f"<g stroke-width='{pitch - 2}'><path d='{beds}' stroke='#EEE'/>"
         f"<path d='{pale}' stroke='{BLUE}' stroke-opacity='{near / math.pi:.3f}'/>"
