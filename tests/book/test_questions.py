@@ -134,7 +134,7 @@ def test_the_settings_to_paste_are_one_setting():
     vllm, llama = map(shlex.split, commands)
     given = json.loads(vllm[vllm.index("--hf-overrides") + 1])
     length = config["max_position_embeddings"]
-    assert given == {"rope_parameters": rope}
+    assert given == config
     assert int(vllm[vllm.index("--max-model-len") + 1]) == length
     option = dict(zip(llama[0::2], llama[1::2], strict=True))
     assert option["--rope-scaling"] == rope["rope_type"]
