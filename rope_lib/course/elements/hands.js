@@ -125,7 +125,7 @@ if (!customElements.get("rope-hands")) {
         before = across(each) + 1;
       }
       const x = across(distance).toFixed(1);
-      const marks = distances.filter((each) => each === last || !(Math.log10(each) % (right - left < 330 ? 2 : 1)));
+      const marks = distances.filter((each) => each === last || !(Math.log10(each) % (right - left < 330 ? 3 : 1)));
       return [`${drawn}</g><g stroke-width="18"><path class="bed" d="${bar(1, last, y)}"/><path class="left" d="${together}"/></g>` + dense +
         text(left - 6, y + 4, words.together, "end head") +
         `<path class="here" d="M${x} ${top - 6}V${y - 13}"/>` +
