@@ -184,7 +184,7 @@ def _rows(
             together += _bar(each - 0.5, each + 0.5, y, 4)
             before = _across(each) + 1
     x = _across(distance)
-    marks = (each for each in DISTANCES if math.log10(each) % 2 == 0 or each == DISTANCES[-1])
+    marks = (each for each in DISTANCES if math.log10(each) % 3 == 0 or each == DISTANCES[-1])
     return (
         f"<g stroke-width='{pitch - 2}'><path d='{beds}' stroke='#EEE'/>"
         f"<path d='{pale}' stroke='{BLUE}' stroke-opacity='{near / math.pi:.3f}'/>"
