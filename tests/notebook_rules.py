@@ -25,7 +25,7 @@ MAX_CODE_LINES, MAX_MEDIAN_LINES = 25, 6
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 MAX_QUIZ_WORDS = 350
 MIN_ALT = 20
-NOT_YET_REWRITTEN = ("08",)
+NOT_YET_REWRITTEN = ()
 # Parts that a chapter may have, in this order; other headings may stand between them.
 PARTS = [
     "What you will be able to do",

@@ -88,7 +88,7 @@ def failure(data, tmp_path, monkeypatch):
     return str(error.value)
 
 
-RESULTS = ["compare", "compare_long", "fair", "length", "linear", "heads", "cost"]
+RESULTS = ["compare", "compare_long", "fair", "length", "linear", "linear_rates", "heads", "cost"]
 
 
 @pytest.mark.parametrize("name", RESULTS)
