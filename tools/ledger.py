@@ -201,10 +201,10 @@ read it.
 
 ## All claims at a glance
 
-"Holds" means: so the source says, and our own run agrees. "Holds, with a condition": true where the
-named condition holds. "Too simple": right in part, and the part is named. "Does not hold": a
-counterexample or a measurement is against it. "Open": nothing that we have can carry it. A verdict
-is about the sentence as it stands, at the scale named beside it.
+"Holds" means: the source says so, and what we ran or read agrees. "Holds, with a condition": true
+where the named condition holds. "Too simple": right in part, and the part is named. "Does not
+hold": a counterexample or a measurement is against it. "Open": nothing that we have can carry it. A
+verdict is about the sentence as it stands, at the scale named beside it.
 
 TABLE
 
@@ -214,7 +214,7 @@ as it stands, or that an effect exists; they cannot rank encodings for models a 
 larger. A *real one* was read, not trained: SmolLM2-135M-Instruct, in the 4-bit weights in which it
 is published. It can show what a trained model does with distance; it cannot say what another
 encoding would have done. "±" is a sample standard deviation over seeds, and a range in brackets is
-a 95 % interval.
+a 95 % interval, unless "half of" says that it holds the middle half.
 """
 
 

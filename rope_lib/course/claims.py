@@ -24,7 +24,7 @@ VERDICTS = {
     7: REFUTED,
     8: CONDITION,
     9: HOLDS,
-    10: CONDITION,
+    10: OPEN,
     11: OPEN,
     12: CONDITION,
     13: CONDITION,
