@@ -113,7 +113,7 @@ def draw_gaps(
         for row, case in enumerate(cases.values()):
             mean, low, high = gap(*case, length, comparisons)
             ax.plot([low, high], [row, row], color=COLORS["blue"])
-            ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5)
+            ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5, zorder=4)
             label = {"textcoords": "offset points", "ha": "right" if mean > 1 else "left"}
             text = f"{round(mean, 2) + 0.0:.2f}".replace("-", "−")
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line hides a minus
