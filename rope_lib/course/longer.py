@@ -113,10 +113,13 @@ def draw_gaps(
         for row, case in enumerate(cases.values()):
             mean, low, high = gap(*case, length, comparisons)
             ax.plot([low, high], [row, row], color=COLORS["blue"])
-            ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5)
+            ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5, zorder=4)
             label = {"textcoords": "offset points", "ha": "right" if mean > 1 else "left"}
             text = f"{round(mean, 2) + 0.0:.2f}".replace("-", "−")
-            ax.annotate(text, (mean, row), (7 if mean > 1 else 2, 5), fontsize=10, **label)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line hides a minus
+            ax.annotate(
+                text, (mean, row), (7 if mean > 1 else 2, 5), fontsize=10, bbox=box, **label
+            )
         ax.set(xlim=(-0.12, 9), title=f"{int(length):,}")
         ax.set_xscale("symlog", linthresh=0.1)
         ax.set_xticks([0, 0.1, 1, 5], ["0", "0.1", "1", "5"])
