@@ -179,7 +179,8 @@ class RotaryEmbedding(nn.Module):
             positions: tokens, ``(seq,)`` or ``(batch, seq)``; or as many dimensions as
                 ``(batch, heads, seq)``, where one number stands for every row. With ``axes``, one
                 such tensor for each axis, stacked in front. An integer is the position of the
-                first token.
+                first token; it fits any ``seq``, so tensors in another order than ``layout`` says
+                are rotated along the wrong dimension, without an error.
             key_positions: where keys have positions of their own, those; as ``positions``.
 
         Returns:
