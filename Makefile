@@ -2,7 +2,7 @@
 #
 #   PYTHON=/path/to/python3.12   the interpreter that .venv is made with
 #   PORT=8000                    where `make serve` listens
-#   WORKERS=3                    processes of `make test` (default: one more than cores, at most 4)
+#   WORKERS=2                    processes of `make test`
 #   NB=notebooks/03_....ipynb    the notebooks that `make refresh` runs (default: all)
 #   ARGS="-k rotate"             more arguments for pytest
 
@@ -14,8 +14,7 @@ SOURCES := Makefile _config.yml _toc.yml $(shell find book notebooks rope_lib -t
 PORT ?= 8000
 CORES = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 LIBRARY := tests/rotation tests/models tests/course
-# One more than there are cores: those that test pages often wait for a browser.
-WORKERS ?= $(shell test $(CORES) -gt 3 && echo 4 || expr $(CORES) + 1)
+WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

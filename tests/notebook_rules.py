@@ -25,7 +25,6 @@ MAX_CODE_LINES, MAX_MEDIAN_LINES = 25, 6
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 MAX_QUIZ_WORDS = 350
 MIN_ALT = 20
-NOT_YET_REWRITTEN = ()
 # Parts that a chapter may have, in this order; other headings may stand between them.
 PARTS = [
     "What you will be able to do",
@@ -89,11 +88,6 @@ def code_cells(page: Page) -> list[NotebookNode]:
 
 def named(cell: NotebookNode) -> str:
     return f"cell {cell.get('id')} (“{cell.source.partition(chr(10))[0][:50]}”)"
-
-
-def rewritten(page: Page) -> bool:
-    """Whether a page keeps the rules that came with the second edition."""
-    return page.name.partition("_")[0] not in NOT_YET_REWRITTEN
 
 
 def prose(notebook: NotebookNode) -> list[str]:
@@ -305,7 +299,7 @@ def has_figures_that_speak(page: Page) -> Iterator[str]:
             words = " ".join(re.findall(r"<(?:text|tspan)\b[^>]*>([^<]+)<", content))
             if re.search(r'<path id="[\w-]*DejaVu', content):
                 yield f"{named(cell)}: letters are outlines; call plotting.use_style()"
-            elif rewritten(page) and not re.search(r"[a-z]{3}", words):
+            elif not re.search(r"[a-z]{3}", words):
                 yield f"{named(cell)}: no axis, panel or line has a word"
 
 
@@ -395,9 +389,7 @@ def has_its_parts_in_order(page: Page) -> Iterator[str]:
 @chapters
 def says_how_long_it_takes(page: Page) -> Iterator[str]:
     texts = [text for text in prose(page.notebook) if text.startswith("# ")]
-    if rewritten(page) and not any(
-        re.search(r"^\*About \d+ minutes", text, re.M) for text in texts
-    ):
+    if not any(re.search(r"^\*About \d+ minutes", text, re.M) for text in texts):
         yield "under the title must stand *About 25 minutes …*"
 
 

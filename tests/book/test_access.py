@@ -51,23 +51,25 @@ SHORTEN = """() => {
 }"""
 
 
-# Two elements are of one kind if what they are within and all that is within them have the same
-# tags, classes and styles. Of the rows of a table, odd and even ones differ in their background.
+# Two elements are of one kind if they, what they are within and all that is within them have the
+# same tags, colours and letters.
 ONE_OF_EACH = """() => {
   const isText = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim();
-  const isOdd = (each) => each.tagName === "TR" && [...each.parentNode.children].indexOf(each) % 2;
-  const own = (each) => [
-    each.tagName, each.getAttribute("class"), each.getAttribute("style"),
-    [...each.childNodes].some(isText), isOdd(each),
-  ].join(" ");
+  const looks = (each) => {
+    const style = getComputedStyle(each);
+    const { color, backgroundColor, backgroundImage, opacity, fontSize, fontWeight } = style;
+    return [color, backgroundColor, backgroundImage, opacity, fontSize, fontWeight];
+  };
+  const own = new Map([...document.body.querySelectorAll("*")].map((each) =>
+    [each, [each.tagName, ...looks(each), [...each.childNodes].some(isText)].join(" ")]));
   const inner = (each) => [...new Set([...each.children].map(whole))].join();
-  const whole = (each) => `${own(each)}(${inner(each)})`;
+  const whole = (each) => `${own.get(each)}(${inner(each)})`;
   const seen = new Set();
   const thin = (parent, path) => {
     for (const each of [...parent.children]) {
       const kind = path + whole(each);
       if (seen.has(kind)) each.remove();
-      else thin(each, path + own(each) + ">");
+      else thin(each, path + own.get(each) + ">");
       seen.add(kind);
     }
   };
@@ -109,14 +111,15 @@ def test_axe_would_find_something(visit):
     page = visit("book/intro.html", shared=True)
     page.evaluate("document.querySelector('article').innerHTML += '<button></button>'"
                   "+ '<p>dark</p><p style=\"color: #bbb\">pale</p>'"
-                  "+ '<style>.dim { color: #bbb } i i { color: #ccc }</style>'"
-                  "+ '<p>dark</p><p class=dim>pale</p>'"
+                  "+ '<style>.dim { color: #bcb } #dim { color: #cbb } i i { color: #bcc }</style>'"
+                  "+ '<p>dark</p><p class=dim>pale</p><b>dark</b><b id=dim>pale</b>'"
                   "+ '<p><i>dark</i></p><p><i>dark<i>pale</i></i></p>'"
                   "+ '<pre><span class=odd style=\"color: #ccc\">code</span></pre>'")  # fmt: skip
     found = "\n".join(faults_of(page))
     assert "button-name" in found
     assert "color-contrast: <p style" in found
     assert 'color-contrast: <p class="dim"' in found
+    assert 'color-contrast: <b id="dim"' in found
     assert "color-contrast: <i>" in found
     assert 'color-contrast: <span class="odd"' in found
 

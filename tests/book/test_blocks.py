@@ -107,3 +107,47 @@ def test_the_settings_for_transformers_change_what_they_should(kind, tmp_path, c
     assert float(last) / float(after.split()[-1]) == pytest.approx(4)
     with pytest.raises(ValueError, match="it has a scaling: yarn"):
         names["extend"](names["config"], 8192, 4.0)
+
+
+SIZES = {
+    "num_hidden_layers": 1, "vocab_size": 64, "hidden_size": 128, "intermediate_size": 64,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 64, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def _pairs_without_a_share(transformers, model_type: str) -> tuple[int, int]:
+    """Pairs that a model of this type rotates before and after a block without the share."""
+    config = transformers.AutoConfig.for_model(model_type)
+    for name, value in SIZES.items():
+        setattr(config, name, value)
+
+    def pairs() -> int:
+        with torch.device("meta"):
+            buffers = transformers.AutoModel.from_config(config).named_buffers()
+            return next(len(buffer) for name, buffer in buffers if name.endswith("inv_freq"))
+
+    before = pairs()
+    trained = {"factor": 4.0, "original_max_position_embeddings": 2048}
+    config.rope_parameters = {"rope_type": "yarn", "rope_theta": 10_000.0, **trained}
+    return before, pairs()
+
+
+@pytest.mark.parametrize("model_type", ["glm", "glm4", "gpt_neox", "qwen3_next"])
+def test_a_block_without_its_share_rotates_whole_heads(model_type):
+    """Chapters 7c and 10, question 21: given in Python, without an error."""
+    before, after = _pairs_without_a_share(pytest.importorskip("transformers"), model_type)
+    assert before < after == 32
+
+
+@pytest.mark.parametrize("model_type", ["phi", "stablelm", "persimmon", "nemotron"])
+def test_a_block_without_its_share_raises(model_type):
+    with pytest.raises(KeyError, match="partial_rotary_factor"):
+        _pairs_without_a_share(pytest.importorskip("transformers"), model_type)
+
+
+def test_flash_attention_sees_packed_texts_in_one_row_only():
+    """Chapter 10b and question 30."""
+    flash = pytest.importorskip("transformers.modeling_flash_attention_utils")
+    positions = torch.tensor([[0, 1, 2, 0, 1]])
+    assert flash._is_packed_sequence(positions, batch_size=1)
+    assert not flash._is_packed_sequence(positions.expand(2, -1), batch_size=2)
