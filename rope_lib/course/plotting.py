@@ -4,6 +4,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 # The palette of Okabe and Ito (2008): its colours stay apart for colour-blind readers.
@@ -27,6 +28,11 @@ INKS = {
     "sky": "#1C78AD",
     "grey": "#6E6E6E",
 }
+
+# For values with a sign, symmetric about zero: the orange and the blue of the figures that move.
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", [COLORS["vermillion"], "white", COLORS["blue"]]
+)
 
 # Width and height in inches: narrow enough that letters can still be read on a phone. Equal sizes
 # make equal text, and a changed size is easy to test for.
