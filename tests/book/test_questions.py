@@ -16,6 +16,8 @@ from rope_lib import RotaryEmbedding
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "questions.md"
 COUNT = 42
+LONGEST_ANSWER = 160  # words, beside lists, tables and code
+LONGEST_SENTENCE = 42
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")  # words, address
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)  # language, text
 
@@ -45,9 +47,9 @@ def words(answer):
 
 
 def sentences(answer):
-    """How many sentences are in an answer, without its tables and lists."""
+    """The words in each sentence of an answer, without its tables and lists."""
     prose = re.sub(r"^\|.*$|^- .*(\n  .*)*", "", words(answer), flags=re.MULTILINE)
-    return len(re.findall(r"[.?!](?=\s|$)", prose))
+    return [len(sentence.split()) for sentence in re.split(r"[.?!:]\)?(?=\s|$)", prose)]
 
 
 @cache
@@ -93,7 +95,8 @@ def test_the_list_at_the_top_leads_to_every_theme():
 def test_answer_is_short_and_shown(number):
     answer = parts()[number - 1][1]
     prose = words(answer)
-    assert 2 <= sentences(answer) <= 3
+    assert sum(sentences(answer)) <= LONGEST_ANSWER
+    assert max(sentences(answer)) <= LONGEST_SENTENCE
     outputs = linked(answer)
     assert outputs, "an answer needs a cell"
     assert all(outputs), "a cell needs an output"
