@@ -40,7 +40,7 @@ def fill(
         turn = _turn_wide_halves if is_wide else _turn_narrow_halves
         factors = (doubled, exchanged(signed)) if is_wide else (doubled, signed)
     room = _Room(x, cos.dtype)
-    for block in _blocks(result, x, *factors):
+    for block in _blocks(*_in_memory_order(result, x, *factors)):
         turn(*block, room, result is x)
 
 
@@ -76,6 +76,19 @@ def _turn_adjacent(result, x, turns, room: _Room, in_place: bool) -> None:
     wide = room.like(x).copy_(x)
     wide.view(turns.dtype).mul_(turns)
     result.copy_(wide)
+
+
+def _in_memory_order(*tensors: torch.Tensor) -> Tensors:
+    """All with the dimensions of rows in the order in which those of the first lie in memory.
+
+    Models hand on ``(batch, heads, seq, width)`` as a view of ``(batch, seq, heads, width)``. Cut
+    by heads, each block would read short rows far apart.
+    """
+    rows = range(tensors[0].ndim - 1)
+    order = sorted(rows, key=tensors[0].stride, reverse=True)
+    if order == list(rows):
+        return tensors
+    return tuple(each.permute(*order, -1) for each in _broadcast(tensors))
 
 
 def _blocks(*tensors: torch.Tensor) -> Iterator[Tensors]:

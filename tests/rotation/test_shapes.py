@@ -249,3 +249,18 @@ def test_what_strangers_write_first_is_answered():
     twice = (torch.cat((table, table), dim=-1) for table in (cos, sin))
     with pytest.raises(ValueError, match="of tables that hold each number twice, give one half"):
         rotate(q, *twice, pairing="half")
+
+
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_blocks_of_a_view_are_read_in_the_order_of_memory(pairing, monkeypatch):
+    """Models hand on (batch, heads, seq, width) as a view; cut by heads it takes twice as long."""
+    seen = []
+    name = "_turn_adjacent" if pairing == "interleaved" else "_turn_narrow_halves"
+    turn = getattr(blocks, name)
+    monkeypatch.setattr(blocks, name, lambda *given: (seen.append(given[1]), turn(*given)))
+    x = random(BATCH, 600, HEADS, 256, dtype=torch.bfloat16).transpose(1, 2)
+    tables = rotation_tables(torch.arange(600), torch.rand(128, dtype=torch.float64))
+    result = rotate(x, *tables, pairing=pairing)
+    assert len(seen) > 1
+    assert all(block.is_contiguous() for block in seen)
+    assert torch.equal(result, rotate(x.contiguous(), *tables, pairing=pairing))
