@@ -69,11 +69,11 @@ class RopeTurn extends HTMLElement {
     this.querySelector("g.moving").style.transform = `translate(${17 * shift}px)`;
     for (const [name, start] of Object.entries(START)) {
       this.write(`output[name=${name}]`, start + whole);
-      this.place(`text.${name}`, start + shift, 118);
+      this.place(`text.turning.${name}`, start + shift, 135, 119);
     }
-    this.place("text.angle", (START.m + START.n) / 2 + shift, 70);
+    this.place("text.angle", (START.m + START.n) / 2 + shift, 70, 70);
     this.write("b", whole);
-    this.slider.ariaValueText = `${whole}: n = ${START.n + whole}, m = ${START.m + whole}`;
+    this.slider.ariaValueText = `${whole}: Ming at ${START.n + whole}, Hong at ${START.m + whole}`;
   }
 
   // A text that does not change is left alone, or it would be read aloud in every frame.
@@ -82,11 +82,11 @@ class RopeTurn extends HTMLElement {
     if (place.textContent !== String(number)) place.textContent = number;
   }
 
-  // The text turns back, so that it stays upright while it travels.
-  place(selector, position, radius) {
-    const angle = -position * STEP;
-    const text = this.querySelector(selector);
-    text.style.transform = `rotate(${angle}deg) translate(${radius}px) rotate(${-angle}deg)`;
+  // On an ellipse, since words are wider than they are high.
+  place(selector, position, wide, high) {
+    const angle = (position * STEP * Math.PI) / 180;
+    const [x, y] = [wide * Math.cos(angle), -high * Math.sin(angle)];
+    this.querySelector(selector).style.transform = `translate(${x}px, ${y}px)`;
   }
 }
 
