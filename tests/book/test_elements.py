@@ -391,10 +391,10 @@ def expected_shift(shift):
     assert change[1] < 1e-12
     return (
         (
-            f"query likes at {shift + 1}, key Ming at {shift}: score {now[0][1, 0]:.3f} with "
-            f"position vectors added, {now[1][1, 0]:.3f} with queries and keys rotated. Largest "
-            f"change of a weight compared with shift 0: {100 * change[0]:.1f} percentage points "
-            "with position vectors added, 0.0 with queries and keys rotated"
+            f"compared with shift 0, weights change by up to {100 * change[0]:.1f} percentage "
+            "points with position vectors added, and by 0.0 with queries and keys rotated. Query "
+            f"likes at {shift + 1}, key Ming at {shift}: score {now[0][1, 0]:.3f} with position "
+            f"vectors added, {now[1][1, 0]:.3f} with queries and keys rotated"
         )
         .replace("-0.000", "0.000")
         .replace("-", "\u2212")

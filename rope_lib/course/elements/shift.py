@@ -34,9 +34,10 @@ WORDS = COMMON | {
     "was": "was {weight}",
     "picture": "Two tables of attention weights, a row for each query and a column for each key. "
     "In one, a position vector is added to each word; in the other, each word is rotated.",
-    "readout": "query {query} at {m}, key {key} at {n}: score {added} with position vectors added, "
-    "{rotated} with queries and keys rotated. Largest change of a weight compared with shift 0: "
-    "{change} percentage points with position vectors added, {none} with queries and keys rotated",
+    "readout": "compared with shift 0, weights change by up to {change} percentage points with "
+    "position vectors added, and by {none} with queries and keys rotated. Query {query} at {m}, "
+    "key {key} at {n}: score {added} with position vectors added, {rotated} with queries and keys "
+    "rotated",
     "means": "shift: a number that is added to the position of every word.\n"
     "weight: softmax of the scores of a row, in per cent; the scores are not divided by √d here. "
     "A coloured frame and “was” mark a weight that differs from the weight at shift 0.\n"
