@@ -24,9 +24,9 @@ from .figure import (
 WORDS = COMMON | {
     "title": "Which patches of an image does this head find?",
     "kind": "positions",
-    "line": "one number, in reading order",
-    "axial": "row and column, each for half of the pairs",
-    "mixed": "row and column, mixed in every pair",
+    "line": "reading order (one number)",
+    "axial": "row and column (axial)",
+    "mixed": "row and column (mixed)",
     "row": "row of the query",
     "column": "column of the query",
     "rows": "row",
@@ -43,9 +43,10 @@ WORDS = COMMON | {
     "head: this one looks three rows down and two columns to the left of the query.\n"
     "score: here the mean cosine over all pairs, 1 where every pair points to what the head looks "
     "for.\n"
-    "in reading order: the patch's one position counts along the rows, as words do.\n"
-    "each for half: half of the pairs turn by the row, half by the column (axial).\n"
-    "mixed: each pair turns by a sum of row and column, each times a frequency of its own.",
+    "reading order: the patch's one position counts along the rows, as words do; base 10,000.\n"
+    "axial: half of the pairs turn by the row, half by the column; base 10.\n"
+    "mixed: each pair turns by a sum of row and column, each times a frequency of its own; "
+    "base 10.",
 }
 KINDS = ("line", "axial", "mixed")
 SIDE, PAIRS, HIGH = 15, 16, 0.6
