@@ -165,7 +165,8 @@ def section(claim: dict) -> str:
     return (
         f"\n(claim-{claim['number']})=\n## {claim['number']} · {claim['short']}\n\n"
         f"> The article says: {claim['says']}\n\n"
-        f"{tile(claim['verdict'])} {' '.join([f'**{first}**', *more])}\n\n{claim['limits'].strip()}\n\n"
+        f"{tile(claim['verdict'])} {' '.join([f'**{first}**', *more])}\n\n"
+        f"{claim['limits'].strip()}\n\n"
         f"<details><summary>Our numbers</summary>\n\n{numbers}\n\n</details>\n\n"
         f"*Sources:* {claim['source']}\n\n"
         f"*Experiments:* {'; '.join(links)}.\n"
