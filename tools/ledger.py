@@ -3,8 +3,10 @@
     python tools/ledger.py           write the page
     python tools/ledger.py --check   write nothing, fail if the page is not what it should be
 
-Each claim names its figures. A figure comes from the output of a notebook's cell, where `shows`
-must stand word for word and `says` is the part of it to quote, or is counted from a result file:
+Each claim names its numbers. A number comes from the output of a notebook's cell, where `shows`
+must stand word for word and `says` is the part of it to quote, or is counted from a result file.
+`lead`, the verdict in a sentence with the number that carries it, and `figure`, a list of all other
+numbers, write them in braces:
 
     gap = { cell = "06_test_decay#b14d6799", shows = "115 of 256", says = "115" }
     gap = { result = "compare", of = "loss", where = { encoding = "rope", length = 64 } }
@@ -14,7 +16,7 @@ The second is the mean over all runs that fit. The third is the mean of paired d
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
 the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times`
 and `unit` say in what it is written, and `part` is "mean", "spread", "least", "most" or "interval":
-the ends of Student's 95 % interval of the mean, for as many `comparisons` as hold together (1).
+the ends of Student's 95 % interval of the mean, for as many simultaneous `comparisons` (1).
 `of` leads into a run by slashes: "losses/2048".
 """
 
@@ -28,25 +30,26 @@ from statistics import fmean, stdev
 import numpy as np
 
 from rope_lib.course import results
+from rope_lib.course.claims import COLORS
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "book" / "claims.toml"
 PAGE = ROOT / "book" / "claims.md"
 VERDICTS = ("holds", "holds, with a condition", "too simple", "does not hold", "open")
 PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max}
-FIELDS = {"number", "short", "says", "source", "cells", "figure", "values", "verdict", "condition",
-          "limits"}  # fmt: skip
+FIELDS = {"number", "short", "says", "source", "cells", "lead", "figure", "values", "verdict",
+          "condition", "limits"}  # fmt: skip
 
 
 class LedgerError(Exception):
-    """A claim without a cell, a figure that nobody measured; the message names it."""
+    """A claim without a cell, a number that nobody measured; the message names it."""
 
 
-# ---------------------------------------------------------------- figures
+# ---------------------------------------------------------------- numbers
 
 
 def figures(claim: dict) -> dict[str, str]:
-    """Each figure of a claim, as it is to be written."""
+    """Each number of a claim, as it is to be written."""
     return {name: figure(spec) for name, spec in claim.get("values", {}).items()}
 
 
@@ -147,32 +150,42 @@ def render(claims: list[dict]) -> str:
     """The page: a table of all claims, then each with what stands behind it."""
     opening, closing = HEAD.split("TABLE\n")
     rows = [
-        f"| [{claim['number']}](#claim-{claim['number']}) | {claim['short']} "
-        f"| **{claim['verdict']}**: {claim['condition']} |"
+        f"| [{claim['number']} · {claim['short']}](#claim-{claim['number']}) "
+        f"| {tile(claim['verdict'])}<br>{claim['condition']} |"
         for claim in claims
     ]
-    return opening + "\n".join([*TABLE, *rows]) + "\n" + closing + "".join(map(section, claims))
+    text = opening + "\n".join([*TABLE, *rows]) + "\n" + closing + "".join(map(section, claims))
+    return re.sub(r"TILE\((.*?)\)", lambda found: tile(found[1]), text)
 
 
 def section(claim: dict) -> str:
     links = [cell_link(cell, text) for cell, text in claim["cells"].items()]
+    lead, numbers = written(claim)
+    first, *more = re.split(r"(?<=\.) (?=[A-Z])", lead, maxsplit=1)
     return (
         f"\n(claim-{claim['number']})=\n## {claim['number']} · {claim['short']}\n\n"
-        f"The article says\n: {claim['says']}\n\n"
-        f"Sources\n: {claim['source']}\n\n"
-        f"Experiment\n: {'; '.join(links)}\n\n"
-        f"Our figure\n: {written(claim)}.\n\n"
-        f"Verdict\n: **{claim['verdict']}**. {claim['limits']}\n"
+        f"> The article says: {claim['says']}\n\n"
+        f"{tile(claim['verdict'])} {' '.join([f'**{first}**', *more])}\n\n"
+        f"{claim['limits'].strip()}\n\n"
+        f"<details><summary>Our numbers</summary>\n\n{numbers}\n\n</details>\n\n"
+        f"*Sources:* {claim['source']}\n\n"
+        f"*Experiments:* {'; '.join(links)}.\n"
     )
 
 
-def written(claim: dict) -> str:
-    """The sentence about the figures, with the figures in it."""
+def tile(verdict: str) -> str:
+    """A verdict on its colour, the one of chapter 13's figure; dark letters read on all of them."""
+    style = f"background: {COLORS[verdict]}; color: #111; padding: 0.1em 0.5em; font-weight: 600"
+    return f'<span style="{style}">{verdict}</span>'
+
+
+def written(claim: dict) -> tuple[str, str]:
+    """The verdict's sentence and the list of the other numbers, with the numbers in them."""
     known = figures(claim)
-    used = set(re.findall(r"\{(\w+)\}", claim["figure"]))
+    used = set(re.findall(r"\{(\w+)\}", claim["lead"] + claim["figure"]))
     if used != known.keys():
         raise LedgerError(f"claim {claim['number']}: {sorted(used ^ known.keys())} do not match")
-    return claim["figure"].format(**known)
+    return claim["lead"].format(**known), claim["figure"].strip().format(**known)
 
 
 def cell_link(cell: str, text: str) -> str:
@@ -181,40 +194,48 @@ def cell_link(cell: str, text: str) -> str:
     return f"[{text}](../notebooks/{notebook}.ipynb#cell-{name})"
 
 
-TABLE = ["| No. | The claim | Verdict and condition |", "|---|---|---|"]
+TABLE = ["| The claim | Verdict, and why |", "|---|---|"]
 HEAD = """\
 # The claims, tested
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
 This book grew out of one article, and here is what became of what it says. Each claim was traced
-to its source, then put to the test as far as we could. Every figure of ours is what a cell of this
-book shows or what a stored result holds; the tests compare each one again.
-[Chapter 13](../notebooks/13_know_now.ipynb) says how to read them.
+to its source, then put to the test as far as we could. Every number of ours is shown by a cell of
+this book or stored in a result file, and the tests check that this page agrees.
 
 ## The article
 
 *旋转位置编码 (RoPE)*, "Rotary position embedding (RoPE)", is a post for beginners in Chinese, dated
-Jul 26 and marked © ZhengKe. Where one of its claims has an older source, that stands beside the
-claim below. Wherever this book says *the article*, it means this one, in the state in which we
-read it.
+Jul 26 and marked © ZhengKe. Where one of its claims has an older source, the claim below names it.
+Wherever this book says *the article*, it means this one, in the state in which we read it.
 
 ## All claims at a glance
 
-"Holds" means: the source says so, and what we ran or read agrees. "Holds, with a condition": true
-where the named condition holds. "Too simple": right in part, and the part is named. "Does not
-hold": a counterexample or a measurement is against it. "Open": nothing that we have can carry it. A
-verdict is about the sentence as it stands, at the scale named beside it.
+[A figure in chapter 13](../notebooks/13_know_now.ipynb#cell-claims) sorts the claims by what they
+say.
 
 TABLE
 
-Two kinds of models stand behind the figures. *Small ones* were trained for this book: two or three
-layers of width 128, bytes as tokens, one megabyte of text. They can show that a sentence is false
-as it stands, or that an effect exists; they cannot rank encodings for models a thousand times
-larger. A *real one* was read, not trained: SmolLM2-135M-Instruct, in the 4-bit weights in which it
-is published. It can show what a trained model does with distance; it cannot say what another
-encoding would have done. "±" is a sample standard deviation over seeds, and a range in brackets is
-a 95 % interval, unless "half of" says that it holds the middle half.
+## What the words mean
+
+A verdict is about the sentence of the article, at the scale named beside it.
+
+- TILE(holds) The source supports it, and what we ran or read agrees.
+- TILE(holds, with a condition) It is true where the named condition is met.
+- TILE(too simple) It is true in part; we say which part.
+- TILE(does not hold) A counterexample or a measurement contradicts it.
+- TILE(open) Our evidence is not enough to judge.
+
+A range in brackets is a 95 % interval; where it says "half of the rounds", it holds the middle
+half. The numbers come from two kinds of models.
+
+- *Small models* were trained for this book: two or three layers of width 128, bytes as tokens, one
+  megabyte of text. They can show that a sentence is false as it stands, or that an effect exists.
+  They cannot rank encodings for models a thousand times larger.
+- *A real model*, SmolLM2-135M-Instruct with its published 4-bit weights, was read, not trained. It
+  can show what a trained model does with distance. It cannot say what another encoding would have
+  done.
 """
 
 

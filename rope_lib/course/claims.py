@@ -13,6 +13,9 @@ OPEN = "open"
 #: In the order of the ledger, from best to worst.
 ALL = (HOLDS, CONDITION, SIMPLE, REFUTED, OPEN)
 
+#: The colour of a verdict, as a background for dark letters.
+COLORS = dict(zip(ALL, ("#009E73", "#56B4E9", "#F0C75E", "#E58A4E", "#D9D9D9"), strict=True))
+
 #: The verdict on each claim, by its number.
 VERDICTS = {
     1: CONDITION,
