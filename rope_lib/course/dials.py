@@ -20,6 +20,7 @@ FAINT = 0.5  # opacity of a hand before its turn
 EDGE = 1.25  # half the width of a dial's axes; the dial's radius is 1
 LETTER = 0.17  # from the tip of a hand to its letter
 OUTSIDE = 1.17  # from the centre to a letter beyond the rim
+ANGLE = 0.74  # from the centre to the number of degrees in a wedge
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}  # behind a letter or a number
 APART = 0.3  # radians that letters keep from the middle between two hands that nearly coincide
 
@@ -31,7 +32,7 @@ def draw_dial(
     turns: tuple[float, float] = (0.0, 0.0),
     *,
     longest: float | None = None,
-    wedge: bool = False,
+    wedge: bool | float = False,
 ) -> float:
     """Draw one pair of a query and of a key as two hands, each before (thin) and after its turn.
 
@@ -42,7 +43,8 @@ def draw_dial(
             ``n * theta_i``.
         longest: length of a hand that reaches the rim. By default the longer of the two; give the
             same for several dials that are to be compared.
-        wedge: also shade the angle between the turned hands and write it down, in degrees.
+        wedge: also shade the angle between the turned hands and write it down, in degrees. A
+            number says how far from the centre; outside the dial it crosses no hand.
 
     Returns:
         What this pair adds to the score, the dot product of the two turned hands.
@@ -58,7 +60,7 @@ def draw_dial(
     ax.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE))
     turned = [hand * np.exp(1j * turn) for hand, turn in zip((q, k), turns, strict=True)]
     if wedge:
-        _draw_wedge(ax, *turned)
+        _draw_wedge(ax, *turned, ANGLE if wedge is True else wedge)
     angle = signed_angle(*turned)
     aside = math.copysign(max(0.0, APART - abs(angle) / 2), angle)
     for name, start, end, style, lean in (
@@ -181,13 +183,13 @@ def _draw_hand(ax: Axes, name: str, start: complex, end: complex, style: dict, l
             bbox=PAPER)  # fmt: skip
 
 
-def _draw_wedge(ax: Axes, query: complex, key: complex) -> None:
+def _draw_wedge(ax: Axes, query: complex, key: complex, away: float) -> None:
     angle = math.degrees(signed_angle(query, key))
     first = math.degrees(math.atan2(key.imag, key.real))
     ends = (first, first + angle) if angle >= 0 else (first + angle, first)
     amber = {"facecolor": COLORS["orange"], "alpha": 0.4, "edgecolor": "none"}
     ax.add_patch(Wedge((0.0, 0.0), 0.5, *ends, zorder=0, **amber))
-    middle = 0.74 * np.exp(1j * math.radians(first + angle / 2))
+    middle = away * np.exp(1j * math.radians(first + angle / 2))
     ax.text(middle.real, middle.imag, f"{abs(angle):.0f}°", ha="center", va="center",
             bbox=PAPER)  # fmt: skip
 

@@ -19,6 +19,7 @@ TURNS = [
     {},
     {"query": (0.3, 0.4), "key": (-1.0, 0.5), "theta": 1.0, "m": 30, "n": 0},
     {"query": (3, 4), "key": (4, 3), "theta": math.radians(15), "m": 7, "n": 7},
+    {"query": (3, 1), "key": (1, 3), "theta": math.radians(15), "m": 2, "n": 11},
 ]
 
 
@@ -108,7 +109,7 @@ def test_three_digits_that_count_are_written_as_the_browser_writes_them(show):
         (TypeError, "m", 1.5),
         (TypeError, "m", True),
         (ValueError, "m", 31),
-        (ValueError, "m", 2),  # before the key, which stands at 3
+        (ValueError, "n", 31),
         (ValueError, "n", -1),
         (ValueError, "positions", 0),
         (TypeError, "shifts", 2.0),
@@ -190,11 +191,11 @@ def test_shifting_both_changes_neither_angle_nor_score(show):
         assert reading(page).split(";")[1] == before
 
 
-def test_a_query_takes_the_key_along_and_never_stands_before_it(show):
+def test_a_slider_leaves_the_others_and_a_query_may_stand_before_its_key(show):
     figure = interactive.clock(m=7, n=4)
     page = show(figure)
-    moves = [("m", "Home", [0, 0, 0]), ("n", "ArrowRight", [1, 1, 0])]
-    moves += [("m", "ArrowRight", [2, 1, 0]), ("n", "End", [30, 30, 0])]
+    moves = [("m", "Home", [0, 4, 0]), ("n", "ArrowRight", [0, 5, 0])]
+    moves += [("m", "ArrowRight", [1, 5, 0]), ("n", "End", [1, 30, 0])]
     for name, key, wanted in moves:
         slider(page, name).press(key)
         assert positions(page) == wanted
@@ -216,7 +217,7 @@ def test_the_dot_stands_on_the_curve_at_the_distance(show, turn):
         curve = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path), dtype=float)
         assert y == pytest.approx(np.interp(x, *curve.T), abs=1.0)
         left, right = curve[[0, -1], 0]
-        assert (x - left) / (right - left) == pytest.approx((m - n) / 30, abs=0.002)
+        assert (x - left) / (right - left) == pytest.approx((m - n + 30) / 60, abs=0.002)
         (zero,) = page.locator("rope-clock text", has_text=re.compile("^0$")).evaluate_all(
             "all => all.filter(each => each.matches('.end'))"
             ".map(each => each.y.baseVal[0].value)")  # fmt: skip
@@ -253,7 +254,7 @@ def test_a_notebook_around_it_gets_neither_focus_nor_arrow_keys(show):
     page.wait_for_timeout(100)
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    assert reading(page) == expected(figure, 1, 0)
+    assert reading(page) == expected(figure, 1, 3)
 
 
 def test_words_are_text_and_not_markup(show):

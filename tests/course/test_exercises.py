@@ -1,5 +1,7 @@
 """The checker of the exercises: no right answer refused, no wrong one passed, one line printed."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,9 @@ def test_equal_results_are_right(line, result, expected):
 DIFFERENT = [
     (2.1, 2.0, "you have 2.1, expected 2"),
     (1.0 + 2.0j, 1.0, "you have 1+2j, expected 1"),
+    (0.5, math.cos(math.pi / 2), "you have 0.5, expected 0"),  # 6e-17 in float64
+    (np.ones(2), np.array([1.0, 1e-13]), "at [1]: you have 1, expected 0"),
+    (1e-16 + 1j, 1.0 - 1j, "you have 0+1j, expected 1-1j"),
     (float("nan"), 1.0, "you have nan, expected 1"),
     (1.0, float("nan"), "you have 1, expected nan"),
     (float("inf"), 1.0, "you have inf, expected 1"),

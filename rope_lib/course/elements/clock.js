@@ -26,12 +26,6 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       return [["m", "q", positions, m], ["n", "k", positions, n], ["shift", "both", shifts, 0]];
     }
 
-    // The query is never before the key: it takes the key along, or is taken along.
-    settle({ name }) {
-      const [m, n] = this.controls;
-      if (Number(m.value) < Number(n.value)) name === "m" ? n.value = m.value : m.value = n.value;
-    }
-
     show() {
       const { query, key, theta } = this.config;
       const [m, n, shift] = this.values();
@@ -46,7 +40,7 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       this.draw(this.room, wide ? 240 : 396,
         `<g transform="translate(${middle} 120)">${this.dial(q, k, angle, degrees)}</g>` +
         this.curve(box, m - n, score));
-      this.say({ m: m + shift, n: n + shift, distance: m - n, angle: degrees, score: fixed(score, 3) });
+      this.say({ m: m + shift, n: n + shift, distance: fixed(m - n, 0), angle: degrees, score: fixed(score, 3) });
     }
 
     // The longer hand reaches the dial, letters make room for each other.
@@ -78,22 +72,23 @@ label.q span::before, label.k span::before { content: ""; display: inline-block;
       const { query, key, theta, positions, words } = this.config;
       const most = Math.hypot(...query) * Math.hypot(...key);
       const lead = Math.atan2(query[1], query[0]) - Math.atan2(key[1], key[0]);
-      const across = (tokens) => left + (right - left) * tokens / positions;
+      const across = (tokens) => left + (right - left) * (tokens / positions + 1) / 2;
       const up = (size) => (top + bottom) / 2 - (bottom - top) / 2.2 * size / most;
-      const steps = Array.from({ length: 301 }, (_, i) => positions * i / 300);
+      const steps = Array.from({ length: 601 }, (_, i) => positions * (i / 300 - 1));
       const [x, y] = [across(distance), up(score)];
       const rise = -Math.sin(lead + distance * theta);
       const flat = Math.abs(rise) < 0.4;
       const side = x < left + 40 ? 1 : x > right - 40 ? -1 : flat ? 0 : rise < 0 ? 1 : -1;
       const above = flat || side * rise < 0; // where the curve is not
       return axes([left, top, right, bottom],
-        [0, 1, 2, 3].map((i) => Math.round(positions * i / 3)).map((d) => [across(d), String(d)]),
+        [-2, -1, 0, 1, 2].map((i) => Math.round(positions * i / 2)).map((d) => [across(d), String(d).replace("-", "−")]),
         [-most, 0, most].map((size) => [up(size), short(size).replace("-", "−")]),
         words.distance, words.score) +
+        `<path class="axis" d="M${across(0).toFixed(1)} ${top}V${bottom}"/>` +
         `<path class="score" d="${line(steps.map((d) => [across(d), up(most * Math.cos(lead + d * theta))]))}" stroke-width="2"/>` +
         `<path d="M${x.toFixed(1)} ${y.toFixed(1)}V${bottom}" stroke-dasharray="2 3" opacity=".6"/>` +
         `<circle class="score full" r="6" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}"/>` +
-        text(x + 9 * side, y + (above ? -11 : 20), fixed(score, 2), ["end", "", "start"][side + 1]);
+        text(x + 9 * side, y + (flat && score < 0 ? -24 : above ? -11 : 20), fixed(score, 2), ["end", "", "start"][side + 1]);
     }
   });
 }

@@ -29,7 +29,7 @@ from .figure import (
 )
 
 WORDS = COMMON | {
-    "title": "Which of the three sliders changes the score?",
+    "title": "Which of the three sliders does not change the score?",
     "m": "m, position of the query q",
     "n": "n, position of the key k",
     "shift": "shift of both (tokens)",
@@ -38,16 +38,16 @@ WORDS = COMMON | {
     "distance": f"distance m {MINUS} n (tokens)",
     "score": "score",
     "picture": "A clock with two hands, q turned m times and k turned n times, counter-clockwise "
-    "from where they start; and a curve of the score over the distance, with a dot at the "
-    "present one.",
+    "from where they start; and a curve of the score over the distance, with its sign, and a dot "
+    "at the present one.",
     "readout": f"m = {{m}}, n = {{n}}, distance m {MINUS} n = {{distance}}; "
     "angle between the hands {angle}°, score {score}",
     "means": "hand: two elements of a vector, drawn as an arrow. The faint hands are q and k "
     "before they are turned, as at position 0. Angles are counter-clockwise from 3 o'clock.\n"
     "position: the token's number in the sequence, from 0. Each position turns a hand by the same "
     "angle.\n"
-    f"distance: m {MINUS} n, from the query back to the key; here the query is never before the "
-    "key.\n"
+    f"distance: m {MINUS} n, from the query back to the key; negative if the key comes after the "
+    "query.\n"
     "shift: the same number added to both positions.\n"
     "score: the dot product of q and k after the turns.",
 }
@@ -69,7 +69,7 @@ def clock(
     Args:
         query, key: two numbers each, the hands at position 0, longer than 0.
         theta: radians per position, counter-clockwise; greater than 0.
-        m, n: the first positions, 0 to ``positions``; the query is not before the key.
+        m, n: the first positions, 0 to ``positions``.
         positions, shifts: the largest value of the sliders, in tokens.
         words: replaces some or all of ``elements.clock.WORDS``.
 
@@ -84,8 +84,6 @@ def clock(
     positions, shifts = require_count("positions", positions), require_count("shifts", shifts)
     m = require_place("m", m, positions, "positions")
     n = require_place("n", n, positions, "positions")
-    if m < n:
-        raise ValueError(f"m must be at least n, the query not before the key, got {m} < {n}")
     words = require_words(words, WORDS)
     config = {"query": query, "key": key, "theta": theta, "m": m, "n": n,
               "positions": positions, "shifts": shifts, "words": words}  # fmt: skip
@@ -99,7 +97,7 @@ def _read(template: str, m: int, n: int, hands: torch.Tensor) -> str:
     (q_x, q_y), (k_x, k_y) = hands.tolist()
     score = q_x * k_x + q_y * k_y
     angle = math.degrees(math.atan2(abs(k_x * q_y - k_y * q_x), score))
-    return fill(template, {"m": m, "n": n, "distance": m - n,
+    return fill(template, {"m": m, "n": n, "distance": fixed(m - n, 0),
                            "angle": fixed(angle, 1), "score": fixed(score, 3)})  # fmt: skip
 
 
@@ -130,25 +128,29 @@ def _dial(config: dict, q: list[float], k: list[float]) -> str:
 
 
 def _curve(config: dict) -> str:
-    """The score at every distance, and where it is."""
+    """The score at every distance, with its sign, and where it is."""
     query, key = complex(*config["query"]), complex(*config["key"])
     positions, words, most = config["positions"], config["words"], abs(query) * abs(key)
 
-    def point(distance: float) -> tuple[float, float]:
-        score = (query * cmath.exp(1j * distance * config["theta"]) * key.conjugate()).real
-        return 46 + 340 * distance / positions, up(score)
+    def across(distance: float) -> float:
+        return 46 + 340 * (distance / positions + 1) / 2
 
     def up(score: float) -> float:
         return 344 - 120 / 2.2 * score / most
 
+    def point(distance: float) -> tuple[float, float]:
+        score = (query * cmath.exp(1j * distance * config["theta"]) * key.conjugate()).real
+        return across(distance), up(score)
+
     x, y = point(config["m"] - config["n"])
-    points = [point(positions * i / 90) for i in range(91)]
+    points = [point(positions * (i / 60 - 1)) for i in range(121)]
     # Not by round, which takes halves to the even number.
-    marks = [int(positions * i / 3 + 0.5) for i in range(4)]
+    marks = [math.floor(positions * i / 2 + 0.5) for i in range(-2, 3)]
     return (
-        axes((46, 284, 386, 404), [(46 + 340 * d / positions, str(d)) for d in marks],
+        axes((46, 284, 386, 404), [(across(d), str(d).replace("-", MINUS)) for d in marks],
              [(up(s), short(s).replace("-", MINUS)) for s in (-most, 0, most)],
              words["distance"], words["score"])
+        + f"<path d='M{across(0):.1f} 284V404' stroke='{GREY}'/>"
         + f"<path d='{line(points)}' stroke='{GREEN}' stroke-width='2'/>"
         + f"<circle r='6' cx='{x:.1f}' cy='{y:.1f}' fill='{GREEN}'/>"
     )  # fmt: skip
