@@ -51,6 +51,7 @@ def accuracy(
     *,
     lag: int = LAG,
     clamped: torch.Tensor | None = None,
+    counts_as: int = LENGTH - 1,
     last: int = 10,
 ) -> float:
     """How many of the last guesses of 64 new texts name the token ``lag`` positions back.
@@ -59,14 +60,15 @@ def accuracy(
         model: as :func:`trained` returns it, perhaps with another encoding.
         length: of the texts.
         lag: which token counts as right.
-        clamped: for each pair whether distances above 31 count as 31; by default for none.
+        clamped: for each pair whether distances above 31 count as another one; by default for none.
+        counts_as: that distance, by default 31.
         last: guesses of each text.
     """
     tokens = texts(64, length, seed=99)
     block = model.blocks[0]
     mixer = block.mixer
     if clamped is not None:
-        block.mixer = partial(_clamped_attention, clamped, last)
+        block.mixer = partial(_clamped_attention, clamped, counts_as, last)
     try:
         guesses = model(tokens)[:, -last:].argmax(dim=-1)
     finally:
@@ -75,8 +77,8 @@ def accuracy(
     return (guesses == wanted).double().mean().item()
 
 
-def _clamped_attention(clamped, last, q, k, v, *, encoding, positions):
-    """Attention in which distances above 31 count as 31 for some pairs.
+def _clamped_attention(clamped, counts_as, last, q, k, v, *, encoding, positions):
+    """Attention in which distances above 31 count as another one for some pairs.
 
     Only the last outputs are computed, the others are zero: in one layer they change no guess.
     """
@@ -90,7 +92,7 @@ def _clamped_attention(clamped, last, q, k, v, *, encoding, positions):
         return (left @ right.conj().mT).real / q.shape[-1] ** 0.5
 
     keys_at = positions[:, None]
-    far = logits(torch.where(clamped, longest, at), torch.where(clamped, 0, keys_at))
+    far = logits(torch.where(clamped, counts_as, at), torch.where(clamped, 0, keys_at))
     distance = at - positions
     mixed = torch.where(distance > longest, far, logits(at, keys_at))
     weights = mixed.masked_fill(distance < 0, -torch.inf).softmax(dim=-1)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from statistics import fmean, stdev
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -18,6 +19,7 @@ from . import plotting, results
 from .plotting import COLORS
 
 WIDTH, BASE, TRAINED = 64, 1e5, 8192  # of SmolLM2-135M: head dimension, base, trained length
+FIRST_FAR = 2  # of the distances of planted numbers: from 3,000 tokens on, beyond every window
 SHOWN_PAIRS = (30, 28, 26, 24, 22, 20)  # slow ones, from the innermost ring outwards
 
 
@@ -82,14 +84,39 @@ def distances() -> list[int]:
     return sorted(_stored()[0]["distances"])
 
 
-def digit_losses(way: str, length: str) -> list[tuple[float, float, float]]:
+def digit_losses(way: str, length: str, part: str = "ways") -> list[tuple[float, float, float]]:
     """Loss on a planted number for each distance: mean and 95 % interval, in nats per digit."""
-    losses = [answer["digit_loss"] for answer in answers("ways", way, length)]
+    losses = [answer["digit_loss"] for answer in answers(part, way, length)]
     found = []
     for each in zip(*losses, strict=True):
         mean = results.Difference(fmean(each), stdev(each), len(each))
         found.append((mean.mean, *results.interval(mean)))
     return found
+
+
+def numbers_found(part: str, way: str, length: str) -> list[int]:
+    """How many of the planted numbers were found, for each distance within the text."""
+    return [sum(each) for each in zip(*_found(part, way, length), strict=True)]
+
+
+def found_more(
+    case: tuple[str, str, str], other: tuple[str, str, str], comparisons: int = 1
+) -> tuple[float, float, float]:
+    """Of all numbers 3,000 or more tokens back, how many more were found: mean and 95 % interval.
+
+    The differences are paired by passage; the mean is their sum over the passages.
+    """
+    runs = [
+        [{"window": n, "far": sum(row[FIRST_FAR:])} for n, row in enumerate(_found(*which))]
+        for which in (case, other)
+    ]
+    pairs = results.paired(*runs, by=("window",), of="far")
+    ends = (pairs.mean, *results.interval(pairs, comparisons=comparisons))
+    return tuple(pairs.pairs * end for end in ends)
+
+
+def _found(part: str, way: str, length: str) -> list[list[int]]:
+    return [answer["found"] for answer in answers(part, way, length)]
 
 
 def draw_gaps(
@@ -109,24 +136,55 @@ def draw_gaps(
     """
     fig, axes = plotting.figure(size, 1, len(lengths), sharex=True, sharey=True)
     for ax, length in zip(axes, lengths, strict=True):
-        ax.axvline(0, color=COLORS["grey"], linewidth=1)
-        for row, case in enumerate(cases.values()):
-            mean, low, high = gap(*case, length, comparisons)
-            ax.plot([low, high], [row, row], color=COLORS["blue"])
-            ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5, zorder=4)
-            label = {"textcoords": "offset points", "ha": "right" if mean > 1 else "left"}
-            text = f"{round(mean, 2) + 0.0:.2f}".replace("-", "−")
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line hides a minus
-            ax.annotate(
-                text, (mean, row), (7 if mean > 1 else 2, 5), fontsize=10, bbox=box, **label
-            )
-        ax.set(xlim=(-0.12, 9), title=f"{int(length):,}")
-        ax.set_xscale("symlog", linthresh=0.1)
-        ax.set_xticks([0, 0.1, 1, 5], ["0", "0.1", "1", "5"])
-        ax.minorticks_off()
+        _draw_gaps(ax, [gap(*case, length, comparisons) for case in cases.values()])
+        ax.set_title(f"{int(length):,} tokens")
     axes[0].set_yticks(range(len(cases)), cases)
     axes[0].set_ylim(len(cases) - 0.5, -0.75)
     fig.supxlabel("rise of the loss (nats per token)", fontsize=11.5)
+    return fig
+
+
+def _draw_gaps(ax: Axes, gaps: list[tuple[float, float, float]]) -> None:
+    """Each gap as a dot with its interval, in rows from above; linear up to 0.1."""
+    ax.axvline(0, color=COLORS["grey"], linewidth=1)
+    for row, (mean, low, high) in enumerate(gaps):
+        ax.plot([low, high], [row, row], color=COLORS["blue"])
+        ax.plot(mean, row, "o", color=COLORS["blue"], markersize=5, zorder=4)
+        label = {"textcoords": "offset points", "ha": "right" if mean > 1 else "left"}
+        text = f"{round(mean, 2) + 0.0:.2f}".replace("-", "−")
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line hides a minus
+        ax.annotate(text, (mean, row), (7 if mean > 1 else 2, 5), fontsize=10, bbox=box, **label)
+    ax.set(xlim=(-0.12, 9))
+    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set_xticks([0, 0.1, 1, 5], ["0", "0.1", "1", "5"])
+    ax.minorticks_off()
+
+
+def draw_recall(cases: Mapping[str, tuple[str, str]]) -> Figure:
+    """Loss beside recall after 32,768 tokens: three panels, a row for each case.
+
+    The rise of the loss with its interval, and how many planted numbers were found: of those 3,000
+    and 6,000 tokens back, within the trained length, and of those 12,000 and 28,000 back.
+    """
+    fig, axes = plotting.figure("tall", 1, 3, sharey=True)
+    length, of = "32768", 2 * len(_stored())
+    _draw_gaps(axes[0], [gap(*case, length, len(cases)) for case in cases.values()])
+    axes[0].set_title("Rise of\nthe loss")
+    counts = [numbers_found(*case, length)[FIRST_FAR:] for case in cases.values()]
+    for ax, part, title in (
+        (axes[1], slice(0, 2), "3,000–6,000\ntokens back"),
+        (axes[2], slice(2, 4), "12,000–28,000\ntokens back"),
+    ):
+        for row, count in enumerate(counts):
+            ax.barh(row, sum(count[part]), height=0.6, color=COLORS["orange"])
+            ax.text(sum(count[part]) + 0.6, row, sum(count[part]), va="center", fontsize=10)
+        ax.set(xlim=(0, 24), title=title)
+        ax.set_xticks([0, 10, 20])
+        ax.set_axisbelow(True)
+    axes[0].set_xlabel("nats per token")
+    axes[1].set_xlabel(f"numbers found, of {of} each", x=1.05)
+    axes[0].set_yticks(range(len(cases)), cases)
+    axes[0].set_ylim(len(cases) - 0.5, -0.75)
     return fig
 
 

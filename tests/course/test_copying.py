@@ -39,3 +39,11 @@ def test_the_mean_logit_peaks_where_it_was_trained_to(model):
     logits = copying.mean_logits(model, 0)
     assert logits.shape == (512,)
     assert int(logits[:32].argmax()) == copying.LAG
+
+
+def test_far_keys_harm_where_they_count_as_the_distance_that_is_copied(model):
+    right, wrong = (
+        copying.accuracy(model, 512, clamped=~copying.SLOW, counts_as=n) for n in (5, copying.LAG)
+    )
+    assert right > 0.9
+    assert wrong < 0.5

@@ -60,9 +60,31 @@ def test_each_distance_within_the_text_has_its_loss():
     assert mean == pytest.approx(sum(nearest) / len(nearest))
 
 
+def test_numbers_are_counted_by_distance():
+    assert longer.numbers_found("ways", "YaRN", "32768") == [15, 2, 2, 1, 3, 0]
+    assert len(longer.numbers_found("pairs", "slow pairs clamped", "8192")) == 4
+
+
+def test_how_many_more_were_found_is_the_difference_of_the_counts():
+    case, other = (("ways", way, "32768") for way in ("clamped, log n", "YaRN"))
+    more, low, high = longer.found_more(case, other)
+    counts = [sum(longer.numbers_found(*each)[2:]) for each in (case, other)]
+    assert more == pytest.approx(counts[0] - counts[1])
+    assert low < more < high
+
+
+def test_loss_and_recall_have_a_row_for_each_case():
+    fig = longer.draw_recall({"YaRN": ("ways", "YaRN"), "slow": ("pairs", "slow pairs clamped")})
+    assert [len(ax.patches) for ax in fig.axes] == [0, 2, 2]
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["YaRN", "slow"]
+
+
 def test_a_panel_for_each_length_and_a_row_for_each_case():
     fig = longer.draw_gaps({"plain": ("ways", "plain"), "YaRN": ("ways", "YaRN")}, ("2048", "8192"))
-    assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == ["2,048", "8,192"]
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == [
+        "2,048 tokens",
+        "8,192 tokens",
+    ]
     assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["plain", "YaRN"]
 
 
