@@ -65,6 +65,7 @@ class Table:
         side = ' style="text-align: right"' if numeric else ' style="text-align: left"'
         scope = ' scope="col"' if tag == "th" else ""
         whole = _POWER.sub("e\N{NON-BREAKING HYPHEN}", html.escape(text))
+        whole = _ONE_THING.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), whole)
         return f"<{tag}{scope}{side}>{whole}</{tag}>"
 
     def __repr__(self) -> str:
@@ -81,6 +82,8 @@ class Table:
 
 
 _POWER = re.compile(r"(?<=\d)e-(?=\d)")  # 1e-12 is one word, though a browser would break it
+# An interval in brackets, a bound or a difference stays in one line: "(0.04 to 0.19)", "m − n".
+_ONE_THING = re.compile(r"\([−+\d.,]+ to [−+\d.,]+\)|below \d|\bm − n\b")
 _BEGINS_WITH_NUMBER = re.compile(r"(below )?[-−+±<≈~]?\.?\d")
 
 

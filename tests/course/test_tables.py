@@ -75,5 +75,11 @@ def test_digits_for_other_columns_are_refused():
 
 def test_a_power_of_ten_is_not_broken_in_a_browser():
     table = Table(("difference",), [("below 1e-12",)])
-    assert "below 1e\u201112<" in table._repr_html_()
+    assert "below\xa01e\u201112<" in table._repr_html_()
     assert "below 1e-12" in repr(table)  # what is copied from a terminal can be read back
+
+
+def test_an_interval_is_not_broken_on_a_page():
+    table = Table(["m − n", "rise"], [["4", "+0.12 (+0.04 to +0.19)"], ["5", "below 2"]])
+    assert cells(table, "td") == ["4", "+0.12 (+0.04\xa0to\xa0+0.19)", "5", "below\xa02"]
+    assert "(+0.04 to +0.19)" in repr(table)
