@@ -389,12 +389,15 @@ def expected_shift(shift):
     now, then = scores(shift), scores(0)
     change = [np.abs(weights(a) - weights(b)).max() for a, b in zip(now, then, strict=True)]
     assert change[1] < 1e-12
+    moved = (
+        f"Largest change of a weight since shift 0, in percentage points: {100 * change[0]:.1f} "
+        "(added), 0.0 (rotated)."
+    )
     return (
         (
-            f"compared with shift 0, weights change by up to {100 * change[0]:.1f} percentage "
-            "points with position vectors added, and by 0.0 with queries and keys rotated. Query "
-            f"likes at {shift + 1}, key Ming at {shift}: score {now[0][1, 0]:.3f} with position "
-            f"vectors added, {now[1][1, 0]:.3f} with queries and keys rotated"
+            f"{moved if shift else 'Move the slider to shift the sentence.'} Score of likes at "
+            f"{shift + 1} for Ming at {shift}: {now[0][1, 0]:.3f} (added), {now[1][1, 0]:.3f} "
+            "(rotated)."
         )
         .replace("-0.000", "0.000")
         .replace("-", "\u2212")
@@ -410,8 +413,8 @@ def test_a_shift_changes_what_is_added_and_not_what_is_rotated(show):
         assert (was == 0) == (shift % 12 == 0)
         slider.press("ArrowRight")
     by_hand = [interactive.shift(shift=shift).readout for shift in (0, 1)]
-    assert "score 3.366" in by_hand[0]
-    assert "score 4.098" in by_hand[1]  # as chapter 2 computes with a pencil
+    assert ": 3.366 (added)" in by_hand[0]
+    assert ": 4.098 (added)" in by_hand[1]  # as chapter 2 computes with a pencil
 
 
 # ---------------------------------------------------------------- what the readings must say

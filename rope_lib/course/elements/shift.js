@@ -51,6 +51,7 @@ rect { fill: var(--blue); stroke: #8886 } .new { stroke: var(--red); stroke-widt
       const change = now.map(({ weights }, i) => Math.max(...weights.flatMap((row, m) =>
         row.map((weight, n) => Math.abs(weight - first[i].weights[m][n])))));
       this.say({
+        moved: shift ? words.moved : words.still, // first: it holds some of the others
         query: names[1], m: shift + 1, key: names[0], n: shift,
         added: fixed(now[0].scores[1][0], 3), rotated: fixed(now[1].scores[1][0], 3),
         change: fixed(100 * change[0], 1), none: fixed(100 * change[1], 1),

@@ -34,10 +34,11 @@ WORDS = COMMON | {
     "was": "was {weight}",
     "picture": "Two tables of attention weights, a row for each query and a column for each key. "
     "In one, a position vector is added to each word; in the other, each word is rotated.",
-    "readout": "compared with shift 0, weights change by up to {change} percentage points with "
-    "position vectors added, and by {none} with queries and keys rotated. Query {query} at {m}, "
-    "key {key} at {n}: score {added} with position vectors added, {rotated} with queries and keys "
-    "rotated",
+    "still": "Move the slider to shift the sentence.",
+    "moved": "Largest change of a weight since shift 0, in percentage points: {change} (added), "
+    "{none} (rotated).",
+    "readout": "{moved} Score of {query} at {m} for {key} at {n}: {added} (added), {rotated} "
+    "(rotated).",
     "means": "shift: a number that is added to the position of every word.\n"
     "weight: softmax of the scores of a row, in per cent; the scores are not divided by √d here. "
     "A coloured frame and “was” mark a weight that differs from the weight at shift 0.\n"
@@ -84,7 +85,8 @@ def shift(
     now, first = _attend(x, shift, theta), _attend(x, 0, theta)
     changes = [(now[i][1] - first[i][1]).abs().max().item() for i in (0, 1)]
     names = [name for name, _ in vectors]
-    numbers = {"query": names[1], "m": shift + 1, "key": names[0], "n": shift}
+    numbers = {"moved": words["moved" if shift else "still"]}  # first: it holds some of the others
+    numbers |= {"query": names[1], "m": shift + 1, "key": names[0], "n": shift}
     numbers |= {name: fixed(scores[1, 0].item(), 3)
                 for name, (scores, _) in zip(("added", "rotated"), now, strict=True)}  # fmt: skip
     numbers |= {"change": fixed(100 * changes[0], 1), "none": fixed(100 * changes[1], 1)}
