@@ -204,9 +204,9 @@ HEAD = """\
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
-This book grew out of one article. What do its fourteen claims come to? Each was traced to its
-source and tested as far as we could. Every number of ours is shown by a cell of this book or stored
-in a result file; tests check that this page agrees.
+This book grew out of one article. Which of its fourteen claims hold? Each was traced to its source
+and tested as far as we could. Every number of ours is shown by a cell of this book or stored in a
+result file; tests check that this page agrees.
 
 ## The article
 
