@@ -15,8 +15,9 @@ numbers, write them in braces:
 The second is the mean over all runs that fit. The third is the mean of paired differences, seed by
 seed, between those runs and the same with other settings. A learning rate "best" is the one with
 the lowest mean; a setting that is "any" is not asked for. `digits` sets the decimals (2), `times`
-and `unit` say in what it is written, and `part` is "mean", "spread", "least", "most" or "interval":
-the ends of Student's 95 % interval of the mean, for as many simultaneous `comparisons` (1).
+and `unit` say in what it is written. `part` is "mean", "spread", "least" or "most"; "fall", by how
+much the mean is below 0, for a sentence that says "lower by"; or "interval", the ends of Student's
+95 % interval of the mean, for as many simultaneous `comparisons` (1).
 `of` leads into a run by slashes: "losses/2048".
 """
 
@@ -36,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "book" / "claims.toml"
 PAGE = ROOT / "book" / "claims.md"
 VERDICTS = ("holds", "holds, with a condition", "too simple", "does not hold", "open")
-PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max}
+PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max, "fall": lambda x: -fmean(x)}
 FIELDS = {"number", "short", "says", "source", "cells", "lead", "figure", "values", "verdict",
           "condition", "limits"}  # fmt: skip
 
@@ -62,7 +63,7 @@ def figure(spec: dict) -> str:
             raise LedgerError(f"{quoted!r} is no part of {spec['shows']!r}")
         return quoted
     part = spec.get("part", "mean")
-    sign = "+" if "less" in spec and part != "spread" else ""
+    sign = "+" if "less" in spec and part not in ("spread", "fall") else ""
 
     def number(value: float) -> str:
         return f"{value * spec.get('times', 1):{sign}.{spec.get('digits', 2)}f}".replace("-", "−")
@@ -72,7 +73,10 @@ def figure(spec: dict) -> str:
         difference = results.Difference(fmean(found), stdev(found), len(found))
         ends = results.interval(difference, comparisons=spec.get("comparisons", 1))
         return " to ".join(map(number, ends)) + spec.get("unit", "")
-    return number(PARTS[part](found)) + spec.get("unit", "")
+    value = PARTS[part](found)
+    if part == "fall" and value <= 0:
+        raise LedgerError(f"nothing falls in {spec}")
+    return number(value) + spec.get("unit", "")
 
 
 def numbers(spec: dict) -> list[float]:
@@ -200,15 +204,15 @@ HEAD = """\
 
 <!-- Written by tools/ledger.py from claims.toml, the notebooks and the stored results. -->
 
-This book grew out of one article, and here is what became of what it says. Each claim was traced
-to its source, then put to the test as far as we could. Every number of ours is shown by a cell of
-this book or stored in a result file, and the tests check that this page agrees.
+This book grew out of one article. Which of its fourteen claims hold? Each was traced to its source
+and tested as far as we could. Every number of ours is shown by a cell of this book or stored in a
+result file; tests check that this page agrees.
 
 ## The article
 
 *旋转位置编码 (RoPE)*, "Rotary position embedding (RoPE)", is a post for beginners in Chinese, dated
-Jul 26 and marked © ZhengKe. Where one of its claims has an older source, the claim below names it.
-Wherever this book says *the article*, it means this one, in the state in which we read it.
+Jul 26 and marked © ZhengKe. If a claim has an older source, the section on it names this source.
+Wherever this book says *the article*, it means this post, as we read it.
 
 ## All claims at a glance
 
@@ -227,15 +231,14 @@ A verdict is about the sentence of the article, at the scale named beside it.
 - TILE(does not hold) A counterexample or a measurement contradicts it.
 - TILE(open) Our evidence is not enough to judge.
 
-A range in brackets is a 95 % interval; where it says "half of the rounds", it holds the middle
+A range in brackets is a 95 % interval; where it says "half of the rounds", it is that of the middle
 half. The numbers come from two kinds of models.
 
 - *Small models* were trained for this book: two or three layers of width 128, bytes as tokens, one
-  megabyte of text. They can show that a sentence is false as it stands, or that an effect exists.
-  They cannot rank encodings for models a thousand times larger.
+  megabyte of text. They can show that a sentence is false, or that an effect exists. They cannot
+  rank encodings for models a thousand times larger.
 - *A real model*, SmolLM2-135M-Instruct with its published 4-bit weights, was read, not trained. It
-  can show what a trained model does with distance. It cannot say what another encoding would have
-  done.
+  can show what a trained model does with distance, but not what another encoding would have done.
 """
 
 

@@ -30,6 +30,6 @@ VERDICTS = {
     10: OPEN,
     11: OPEN,
     12: CONDITION,
-    13: CONDITION,
+    13: OPEN,
     14: HOLDS,
 }

@@ -129,6 +129,10 @@ def test_figures_are_those_of_sums_by_hand(monkeypatch):
     assert ledger.figure({**paired, "part": "spread"}) == "1.04"
     assert ledger.figure({**paired, "part": "least"}) == "+0.50"
     assert ledger.figure({**paired, "part": "most"}) == "+2.50"
+    with pytest.raises(ledger.LedgerError, match="nothing falls"):
+        ledger.figure({**paired, "part": "fall"})
+    turned = {**spec, "where": {"encoding": "b"}, "less": {"encoding": "a"}, "part": "fall"}
+    assert ledger.figure(turned) == "1.33"
     with pytest.raises(ledger.LedgerError, match="several runs"):
         ledger.figure({**spec, "where": {"rate": 1}})
     with pytest.raises(ValueError, match="no run has"):
