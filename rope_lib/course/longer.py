@@ -69,14 +69,35 @@ def small_rise(encoding: str, way: str, length: str) -> str:
         way: how it is read.
         length: bytes that are read; the rise is above the plain reading of 256.
     """
-    runs = results.load("length_controls")["runs"]
-
-    def losses(way: str, length: str) -> list[dict]:
-        found = results.select(runs, encoding=encoding, way=way)
-        return [{"seed": run["seed"], "loss": run["losses"][length]} for run in found]
-
-    pairs = results.paired(losses(way, length), losses("plain", "256"))
+    pairs = results.paired(
+        _small_losses(encoding, way, length), _small_losses(encoding, "plain", "256")
+    )
     return _in_words((pairs.mean, *results.interval(pairs)))
+
+
+def _small_losses(encoding: str, way: str, length: str) -> list[dict]:
+    runs = results.load("length_controls")["runs"]
+    found = results.select(runs, encoding=encoding, way=way)
+    return [{"seed": run["seed"], "loss": run["losses"][length]} for run in found]
+
+
+def small_beyond_sum(length: str) -> tuple[list[float], str]:
+    """What unseen angles and aliases cost a small model together, beyond the sum of both alone.
+
+    With both it is read plainly, with unseen angles alone if its fast pairs are clamped, with
+    aliases alone if its slow ones are, and with neither if all are.
+
+    Returns:
+        The cost in each training, and its mean with interval in words as :func:`rise`.
+    """
+    names = ("plain", "fast_pairs_clamped", "slow_pairs_clamped", "clamped")
+    losses = [
+        {run["seed"]: run["loss"] for run in _small_losses("rope", name, length)} for name in names
+    ]
+    both, unseen, aliases, neither = losses
+    extra = [both[n] - unseen[n] - aliases[n] + neither[n] for n in sorted(both)]
+    mean = results.Difference(fmean(extra), stdev(extra), len(extra))
+    return extra, _in_words((mean.mean, *results.interval(mean)))
 
 
 def distances() -> list[int]:
