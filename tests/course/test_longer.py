@@ -84,6 +84,14 @@ def test_how_many_more_were_found_is_the_difference_of_the_counts():
     assert low < more < high
 
 
+def test_what_a_digit_costs_more_is_the_difference_of_the_means():
+    case, other = (("ways", way, "32768") for way in ("YaRN", "window and first"))
+    more = longer.digits_more(case, other)
+    ours, theirs = (longer.digit_losses(way, length, part) for part, way, length in (case, other))
+    means = [a[0] - b[0] for a, b in zip(ours[2:], theirs[2:], strict=True)]
+    assert [each.split()[0] for each in more] == [f"{x:+.2f}".replace("-", "−") for x in means]
+
+
 def test_loss_and_recall_have_a_row_for_each_case():
     fig = longer.draw_recall({"YaRN": ("ways", "YaRN"), "slow": ("pairs", "slow pairs clamped")})
     assert [len(ax.patches) for ax in fig.axes] == [0, 2, 2]
