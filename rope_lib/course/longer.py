@@ -69,14 +69,35 @@ def small_rise(encoding: str, way: str, length: str) -> str:
         way: how it is read.
         length: bytes that are read; the rise is above the plain reading of 256.
     """
-    runs = results.load("length_controls")["runs"]
-
-    def losses(way: str, length: str) -> list[dict]:
-        found = results.select(runs, encoding=encoding, way=way)
-        return [{"seed": run["seed"], "loss": run["losses"][length]} for run in found]
-
-    pairs = results.paired(losses(way, length), losses("plain", "256"))
+    pairs = results.paired(
+        _small_losses(encoding, way, length), _small_losses(encoding, "plain", "256")
+    )
     return _in_words((pairs.mean, *results.interval(pairs)))
+
+
+def _small_losses(encoding: str, way: str, length: str) -> list[dict]:
+    runs = results.load("length_controls")["runs"]
+    found = results.select(runs, encoding=encoding, way=way)
+    return [{"seed": run["seed"], "loss": run["losses"][length]} for run in found]
+
+
+def small_beyond_sum(length: str) -> tuple[list[float], str]:
+    """What unseen angles and aliases cost a small model together, beyond the sum of both alone.
+
+    With both it is read plainly, with unseen angles alone if its fast pairs are clamped, with
+    aliases alone if its slow ones are, and with neither if all are.
+
+    Returns:
+        The cost in each training, and its mean with interval in words as :func:`rise`.
+    """
+    names = ("plain", "fast_pairs_clamped", "slow_pairs_clamped", "clamped")
+    losses = [
+        {run["seed"]: run["loss"] for run in _small_losses("rope", name, length)} for name in names
+    ]
+    both, unseen, aliases, neither = losses
+    extra = [both[n] - unseen[n] - aliases[n] + neither[n] for n in sorted(both)]
+    mean = results.Difference(fmean(extra), stdev(extra), len(extra))
+    return extra, _in_words((mean.mean, *results.interval(mean)))
 
 
 def distances() -> list[int]:
@@ -113,6 +134,21 @@ def found_more(
     pairs = results.paired(*runs, by=("window",), of="far")
     ends = (pairs.mean, *results.interval(pairs, comparisons=comparisons))
     return tuple(pairs.pairs * end for end in ends)
+
+
+def digits_more(
+    case: tuple[str, str, str], other: tuple[str, str, str], comparisons: int = 4
+) -> list[str]:
+    """How much more a digit costs 3,000 or more tokens back, paired by passage, as :func:`rise`."""
+    both = [
+        [answer["digit_loss"][FIRST_FAR:] for answer in answers(*which)] for which in (case, other)
+    ]
+    found = []
+    for ours, theirs in zip(*(zip(*each, strict=True) for each in both), strict=True):
+        more = [mine - other for mine, other in zip(ours, theirs, strict=True)]
+        mean = results.Difference(fmean(more), stdev(more), len(more))
+        found.append(_in_words((mean.mean, *results.interval(mean, comparisons=comparisons))))
+    return found
 
 
 def _found(part: str, way: str, length: str) -> list[list[int]]:
@@ -163,23 +199,28 @@ def _draw_gaps(ax: Axes, gaps: list[tuple[float, float, float]]) -> None:
 def draw_recall(cases: Mapping[str, tuple[str, str]]) -> Figure:
     """Loss beside recall after 32,768 tokens: three panels, a row for each case.
 
-    The rise of the loss with its interval, and how many planted numbers were found: of those 3,000
-    and 6,000 tokens back, within the trained length, and of those 12,000 and 28,000 back.
+    The rise of the loss with its interval, and how many planted numbers were found, each with its
+    interval over the passages: of those 3,000 and 6,000 tokens back, within the trained length, and
+    of those 12,000 and 28,000 back.
     """
     fig, axes = plotting.figure("tall", 1, 3, sharey=True)
     length, of = "32768", 2 * len(_stored())
     _draw_gaps(axes[0], [gap(*case, length, len(cases)) for case in cases.values()])
     axes[0].set_title("Rise of\nthe loss")
-    counts = [numbers_found(*case, length)[FIRST_FAR:] for case in cases.values()]
+    rows = [[each[FIRST_FAR:] for each in _found(*case, length)] for case in cases.values()]
     for ax, part, title in (
-        (axes[1], slice(0, 2), "3,000–6,000\ntokens back"),
-        (axes[2], slice(2, 4), "12,000–28,000\ntokens back"),
+        (axes[1], slice(0, 2), "3,000 and\n6,000 back"),
+        (axes[2], slice(2, 4), "12,000 and\n28,000 back"),
     ):
-        for row, count in enumerate(counts):
-            ax.barh(row, sum(count[part]), height=0.6, color=COLORS["orange"])
-            ax.text(sum(count[part]) + 0.6, row, sum(count[part]), va="center", fontsize=10)
-        ax.set(xlim=(0, 24), title=title)
-        ax.set_xticks([0, 10, 20])
+        for row, passages in enumerate(rows):
+            counts = [sum(each[part]) for each in passages]
+            mean = results.Difference(fmean(counts), stdev(counts), len(counts))
+            low, high = (len(counts) * end for end in results.interval(mean))
+            ax.barh(row, sum(counts), height=0.6, color=COLORS["orange"])
+            ax.plot([max(low, 0), high], [row, row], color="black", linewidth=1)
+            ax.text(max(high, 0) + 0.6, row, sum(counts), va="center", fontsize=10)
+        ax.set(xlim=(0, 32), title=title)
+        ax.set_xticks([0, 10, 20, 30])
         ax.set_axisbelow(True)
     axes[0].set_xlabel("nats per token")
     axes[1].set_xlabel(f"numbers found, of {of} each", x=1.05)

@@ -50,6 +50,17 @@ def test_a_small_model_is_compared_with_its_own_training():
         assert longer.small_rise(encoding, "plain", "2048").startswith(f"+{sum(above) / 5:.2f} (+")
 
 
+def test_beyond_the_sum_is_what_only_both_causes_together_cost():
+    extra, words = longer.small_beyond_sum("2048")
+    ways = ("plain", "fast_pairs_clamped", "slow_pairs_clamped", "clamped")
+    runs = results.load("length_controls")["runs"]
+    both, unseen, aliases, neither = (
+        results.select(runs, encoding="rope", way=way, seed=3)[0]["losses"]["2048"] for way in ways
+    )
+    assert extra[3] == pytest.approx((both - neither) - (unseen - neither) - (aliases - neither))
+    assert words.startswith(f"+{sum(extra) / 5:.2f} (+")
+
+
 def test_each_distance_within_the_text_has_its_loss():
     assert longer.distances() == [700, 1500, 3000, 6000, 12_000, 28_000]
     assert len(longer.digit_losses("plain", "8192")) == 4  # the others are not in the text
@@ -71,6 +82,14 @@ def test_how_many_more_were_found_is_the_difference_of_the_counts():
     counts = [sum(longer.numbers_found(*each)[2:]) for each in (case, other)]
     assert more == pytest.approx(counts[0] - counts[1])
     assert low < more < high
+
+
+def test_what_a_digit_costs_more_is_the_difference_of_the_means():
+    case, other = (("ways", way, "32768") for way in ("YaRN", "window and first"))
+    more = longer.digits_more(case, other)
+    ours, theirs = (longer.digit_losses(way, length, part) for part, way, length in (case, other))
+    means = [a[0] - b[0] for a, b in zip(ours[2:], theirs[2:], strict=True)]
+    assert [each.split()[0] for each in more] == [f"{x:+.2f}".replace("-", "−") for x in means]
 
 
 def test_loss_and_recall_have_a_row_for_each_case():
