@@ -145,7 +145,7 @@ def test_a_block_without_its_share_raises(model_type):
         _pairs_without_a_share(pytest.importorskip("transformers"), model_type)
 
 
-@pytest.mark.parametrize("model_type", ["gemma2", "cohere2"])
+@pytest.mark.parametrize("model_type", ["gemma2", "cohere2", "llama4_text", "mistral"])
 def test_one_block_for_window_layers_too_is_refused(model_type):
     """Chapter 7c: a scaling would change the layers that read no farther."""
     transformers = pytest.importorskip("transformers")
@@ -153,7 +153,7 @@ def test_one_block_for_window_layers_too_is_refused(model_type):
     extend = next(text for source in sources for name, text in BLOCK.findall(source))
     names = {}
     exec(extend.partition("\n\nconfig = ")[0], names)
-    with pytest.raises(ValueError, match="one block for all layers"):
+    with pytest.raises(ValueError, match="one block serves layers with a window"):
         names["extend"](transformers.AutoConfig.for_model(model_type), 8192, 4.0)
 
 
