@@ -72,7 +72,7 @@ def rotation_tables(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosine and sine of every angle ``position * inv_freq``.
 
-    The angles are formed in float64 by multiplication and the results are cast once. An angle is
+    The angles are computed in float64 by multiplication and the results are cast once. An angle is
     off by at most about ``position * 2**-52`` radians: 2e-10 at position 1,000,000, far below the
     rounding of a float32.
 
