@@ -31,12 +31,11 @@ from statistics import fmean, stdev
 import numpy as np
 
 from rope_lib.course import results
-from rope_lib.course.claims import COLORS
+from rope_lib.course.claims import ALL, COLORS
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "book" / "claims.toml"
 PAGE = ROOT / "book" / "claims.md"
-VERDICTS = ("holds", "holds, with a condition", "too simple", "does not hold", "open")
 PARTS = {"mean": fmean, "spread": stdev, "least": min, "most": max, "fall": lambda x: -fmean(x)}
 FIELDS = {"number", "short", "says", "source", "cells", "lead", "figure", "values", "verdict",
           "condition", "limits"}  # fmt: skip
@@ -70,8 +69,9 @@ def figure(spec: dict) -> str:
 
     found = numbers(spec)
     if part == "interval":
-        difference = results.Difference(fmean(found), stdev(found), len(found))
-        ends = results.interval(difference, comparisons=spec.get("comparisons", 1))
+        ends = results.interval(
+            results.Difference.of(found), comparisons=spec.get("comparisons", 1)
+        )
         return " to ".join(map(number, ends)) + spec.get("unit", "")
     value = PARTS[part](found)
     if part == "fall" and value <= 0:
@@ -143,8 +143,8 @@ def read() -> list[dict]:
                 f"claim {claim.get('number')}: missing {sorted(missing)}, "
                 f"unknown {sorted(claim.keys() - FIELDS)}"
             )
-        if claim["verdict"] not in VERDICTS:
-            raise LedgerError(f"claim {claim['number']}: verdict must be one of {VERDICTS}")
+        if claim["verdict"] not in ALL:
+            raise LedgerError(f"claim {claim['number']}: verdict must be one of {ALL}")
         if not claim["cells"]:
             raise LedgerError(f"claim {claim['number']} has no cell")
     return claims

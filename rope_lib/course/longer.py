@@ -8,7 +8,7 @@ away"``), the way and the length. The small models are those of ``experiments/le
 import functools
 import math
 from collections.abc import Mapping
-from statistics import fmean, stdev
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -96,8 +96,8 @@ def small_beyond_sum(length: str) -> tuple[list[float], str]:
     ]
     both, unseen, aliases, neither = losses
     extra = [both[n] - unseen[n] - aliases[n] + neither[n] for n in sorted(both)]
-    mean = results.Difference(fmean(extra), stdev(extra), len(extra))
-    return extra, _in_words((mean.mean, *results.interval(mean)))
+    cost = results.Difference.of(extra)
+    return extra, _in_words((cost.mean, *results.interval(cost)))
 
 
 def distances() -> list[int]:
@@ -110,8 +110,8 @@ def digit_losses(way: str, length: str, part: str = "ways") -> list[tuple[float,
     losses = [answer["digit_loss"] for answer in answers(part, way, length)]
     found = []
     for each in zip(*losses, strict=True):
-        mean = results.Difference(fmean(each), stdev(each), len(each))
-        found.append((mean.mean, *results.interval(mean)))
+        loss = results.Difference.of(each)
+        found.append((loss.mean, *results.interval(loss)))
     return found
 
 
@@ -146,8 +146,8 @@ def digits_more(
     found = []
     for ours, theirs in zip(*(zip(*each, strict=True) for each in both), strict=True):
         more = [mine - other for mine, other in zip(ours, theirs, strict=True)]
-        mean = results.Difference(fmean(more), stdev(more), len(more))
-        found.append(_in_words((mean.mean, *results.interval(mean, comparisons=comparisons))))
+        gain = results.Difference.of(more)
+        found.append(_in_words((gain.mean, *results.interval(gain, comparisons=comparisons))))
     return found
 
 
@@ -214,8 +214,8 @@ def draw_recall(cases: Mapping[str, tuple[str, str]]) -> Figure:
     ):
         for row, passages in enumerate(rows):
             counts = [sum(each[part]) for each in passages]
-            mean = results.Difference(fmean(counts), stdev(counts), len(counts))
-            low, high = (len(counts) * end for end in results.interval(mean))
+            ends = results.interval(results.Difference.of(counts))
+            low, high = (len(counts) * end for end in ends)
             ax.barh(row, sum(counts), height=0.6, color=COLORS["orange"])
             ax.plot([max(low, 0), high], [row, row], color="black", linewidth=1)
             ax.text(max(high, 0) + 0.6, row, sum(counts), va="center", fontsize=10)

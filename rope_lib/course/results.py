@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -65,6 +66,11 @@ class Difference(NamedTuple):
     spread: float
     pairs: int
 
+    @classmethod
+    def of(cls, differences: Collection[float]) -> "Difference":
+        """The mean and the spread of two or more differences, one for each pair."""
+        return cls(fmean(differences), stdev(differences), len(differences))
+
 
 def paired(
     runs: list[dict], others: list[dict], *, by: tuple[str, ...] = ("seed",), of: str = "loss"
@@ -86,7 +92,7 @@ def paired(
     if len(left) < 2:
         raise ValueError(f"a spread needs two pairs at least, got {len(left)}")
     differences = [left[key][of] - right[key][of] for key in left]
-    return Difference(fmean(differences), stdev(differences), len(differences))
+    return Difference.of(differences)
 
 
 def _keyed(runs: list[dict], by: tuple[str, ...]) -> dict[tuple, dict]:

@@ -1,7 +1,7 @@
 // What all moving figures share: a frame with a question, controls with their values, a line that is
 // read aloud, a way back, what the words mean, and good manners in a notebook. A figure gives
-// settings() and show(); it may give `look` (CSS), above() (HTML over the picture), listen(),
-// settle(control), which may move other controls, and restart().
+// settings() and show(); it may give `look` (CSS), above() (HTML over the picture), listen()
+// and restart().
 if (!window.RopeFigure) {
   const style = `
 :host { display: block; max-width: 44rem; --blue: #0072B2; --red: #C24E00; --green: #00785A; --orange: #E69F00 }
@@ -84,10 +84,7 @@ summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line
       });
       this.svg = root.querySelector("svg");
       this.svg.setAttribute("aria-label", words.picture);
-      root.addEventListener("input", (event) => {
-        this.settle?.(event.target);
-        this.show();
-      });
+      root.addEventListener("input", () => this.show());
       const start = () => {
         this.controls.forEach((each, i) => each.value = settings[i][3]);
         this.restart?.();
