@@ -231,8 +231,9 @@ A verdict is about the sentence of the article, at the scale named beside it.
 - TILE(does not hold) A counterexample or a measurement contradicts it.
 - TILE(open) Our evidence is not enough to judge.
 
-A range in brackets is a 95 % interval; where the page says "half of the rounds", the range
-holds the middle half of them. The numbers come from two kinds of models.
+A range in brackets is a 95 % interval, or the middle half of the rounds where the page says so.
+Losses are in nats per byte in small models and per token in SmolLM2; a difference with a plus
+sign means a higher, that is a worse, loss. The numbers come from two kinds of models.
 
 - *Small models* were trained for this book: two or three layers of width 128, bytes as tokens, one
   megabyte of text. They can show that a sentence is false, or that an effect exists. They cannot
