@@ -52,15 +52,32 @@ def work(run: dict, place: Place, *, folder: str) -> dict:
     found = {"ways": {}, "pairs": {}}
     for length in run["lengths"]:
         kept = shortened(memory, length)
-        compared = ways.catalogue(model.sizes, run["factor"], length, tuple(run["searched"]))
+        compared = compared_ways(model, run, length)
         asked = asked_within(window, length)
         for part, tried in (("ways", compared), ("pairs", _pairs(model, plain))):
-            for name, way in tried.items():
+            for name, way in chosen(tried, run).items():
                 answer = passages.ask(model, asked, way, kept)
                 found[part].setdefault(name, {})[str(length)] = answer
         place.tick(1)
-    found["moved away"] = _moved_away(run, model, window, memory, plain)
+    if "only_ways" not in run:
+        found["moved away"] = _moved_away(run, model, window, memory, plain)
     return real.rounded(found)
+
+
+def compared_ways(model: Llama, run: dict, length: int) -> dict[str, Way]:
+    """Every way for the run's factor, or for each of several, which then stands in the name."""
+    if "factors" not in run:
+        return ways.catalogue(model.sizes, run["factor"], length, tuple(run["searched"]))
+    return {
+        f"{name}, {factor}": way
+        for factor in run["factors"]
+        for name, way in ways.catalogue(model.sizes, factor, length).items()
+    }
+
+
+def chosen(tried: dict[str, Way], run: dict) -> dict[str, Way]:
+    """Those of the ways that the run asks for; all if it does not say."""
+    return {name: way for name, way in tried.items() if name in run.get("only_ways", tried)}
 
 
 def shortened(memory: Memory, length: int) -> Memory:
@@ -124,9 +141,11 @@ def searched(args: argparse.Namespace) -> list[float]:
     It is left out, too, where no trial was better than the scalings that the search began with.
     """
     path = args.results / "real_search.json"
-    if not path.exists():
+    stored = stored_runs(args, "real_search") if path.exists() else []
+    made_for = [run for run in stored if run["factor"] == args.factor]
+    if not made_for:
         return []
-    (run,) = [r for r in stored_runs(args, "real_search") if r["factor"] == args.factor]
+    (run,) = made_for
     best = run["losses"].index(min(run["losses"]))
     return run["factors"] if best >= BEGINNINGS else []
 
@@ -140,12 +159,18 @@ def main() -> None:
     )
     made.add_argument("--near", type=int, default=ways.NEAR, help="the window of the reading")
     made.add_argument("--factor", type=int, default=4)
+    made.add_argument("--factors", type=int, nargs="+", help="several; a way is then NAME, FACTOR")
+    made.add_argument("--name", default="real_length", help="of the result file")
+    made.add_argument("--ways", nargs="+", help="only these, without the controls")
     args = made.parse_args()
+    only = {"only_ways": args.ways} if args.ways else {}
+    only |= {"factors": args.factors} if args.factors else {}
     runs = real.plan(
         args, lengths=args.lengths, passage=args.passage, distances=args.distances,
-        near=args.near, factor=args.factor, searched=searched(args), steps=len(args.lengths),
+        near=args.near, factor=args.factor, searched=searched(args),
+        steps=len(args.lengths), **only,
     )  # fmt: skip
-    run_all("real_length", args, runs, partial(work, folder=real.folder_of(args)))
+    run_all(args.name, args, runs, partial(work, folder=real.folder_of(args)))
 
 
 if __name__ == "__main__":
