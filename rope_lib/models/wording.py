@@ -129,8 +129,8 @@ def _cost(kind: Any, slowed: list[float]) -> str:
         return "texts of up to the trained length are changed too, by the short factors"
     share = len(slowed) / len(kind.slowed) if kind.slowed else 0
     return (
-        f"every text is changed, short ones too: to {share:.0%} of the pairs their distances "
-        "look shorter than without the scaling"
+        f"the scaling changes short texts, too: in {share:.0%} of the pairs, every distance gives "
+        "a smaller angle than without it"
     )
 
 
