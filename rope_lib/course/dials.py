@@ -18,6 +18,7 @@ QUERY = {"color": COLORS["blue"], "linestyle": "-"}
 KEY = {"color": COLORS["vermillion"], "linestyle": (0, (3.5, 1.2))}
 FAINT = 0.5  # opacity of a hand before its turn
 EDGE = 1.25  # half the width of a dial's axes; the dial's radius is 1
+LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 LETTER = 0.17  # from the tip of a hand to its letter
 OUTSIDE = 1.17  # from the centre to a letter beyond the rim
 ANGLE = 0.74  # from the centre to the number of degrees in a wedge
@@ -140,7 +141,7 @@ def draw_head(
     axes = fig.subplot_mosaic(rows, height_ratios=(1.0, 0.05, 2.2, 1.0))
     draw_vectors(axes["vectors"], {"q": query, "k": key})
     axes["vectors"].set_title(f"Query at position {m}, key at {n}, cut into pairs")
-    axes["between"].set_title(r"Each on its own clock, turned by position × $\theta_i$")
+    axes["between"].set_title("Each on its own clock, turned by position × θᵢ")
     axes["between"].axis("off")
     pairs = np.reshape([query, key], (2, -1, 2))
     longest = np.hypot(pairs[..., 0], pairs[..., 1]).max()
@@ -148,8 +149,8 @@ def draw_head(
     for i, theta in enumerate(frequencies):
         turns, ax = (m * theta, n * theta), axes[i]
         parts.append(draw_dial(ax, pairs[0, i], pairs[1, i], turns, longest=longest))
-        ax.set_title(f"pair {i}\n$\\theta_{{{i}}}$ = {theta:g}", loc="center", pad=9)
-        by = f"$q$ by {_degrees(m * theta)}\n$k$ by {_degrees(n * theta)}"
+        ax.set_title(f"pair {i}\nθ{str(i).translate(LOWERED)} = {theta:g}", loc="center", pad=9)
+        by = f"q by {_degrees(m * theta)}\nk by {_degrees(n * theta)}"
         ax.text(0.0, -EDGE, by, ha="center", va="top")
     _draw_sum(axes["sum"], parts)
     return parts
