@@ -490,6 +490,16 @@ def test_what_only_shifts_costs_nothing(go):
             assert len({round(loss, 2) for loss in group.values()}) > len(group) - len(same)
 
 
+def test_only_the_ways_that_are_asked_for_are_read_with_each_factor(go):
+    ways = ["plain, 2", "YaRN, 2", "YaRN, 4"]
+    for run in go("real_length", "--factors", "2", "4", "--ways", *ways):
+        assert list(run["ways"]) == ways
+        assert not run["pairs"]
+        assert "moved away" not in run
+        losses = [run["ways"][way]["256"]["loss"] for way in ways]
+        assert len(set(losses)) == 3
+
+
 def test_clamping_undoes_a_move(go):
     """With distances clamped to what the nearest keys have, moving keys away changes nothing."""
     for run in go("real_length"):
