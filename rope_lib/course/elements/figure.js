@@ -33,6 +33,9 @@ summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line
   const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
   const text = (x, y, says, kind = "") => `<text class="${kind}" x="${+x.toFixed(1)}" y="${+y.toFixed(1)}">${plain(says)}</text>`;
   const written = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+  // A page of the book says its language; elsewhere, as in a notebook, it is the reader's.
+  const chinese = () =>
+    (document.querySelector(".bd-article") ? document.documentElement.lang : navigator.language).startsWith("zh");
   // A range is the largest value of a slider, or the names of the choices of a menu.
   const control = ([name, kind, range]) => `<label class="${kind}"><span></span>` + (
     Array.isArray(range)
@@ -64,7 +67,7 @@ summary { padding: .35rem 0; cursor: pointer } details p { margin: .3rem 0; line
     connectedCallback() {
       if (this.shadowRoot) return;
       this.config = JSON.parse(this.dataset.config);
-      const { words } = this.config;
+      const words = this.config.words = { ...this.config.words, ...(chinese() && this.config.zh) };
       const root = this.attachShadow({ mode: "open" });
       const settings = this.settings(); // [name, class, range, first value] of each control
       const means = words.means.split("\n").map((each) => {

@@ -1,5 +1,6 @@
 """What all moving figures are on the Python side: one element, its script, a still picture."""
 
+import functools
 import html
 import json
 import re
@@ -41,8 +42,9 @@ class MovingFigure:
     readout: str
 
     def _repr_html_(self) -> str:
-        config = json.dumps(self.config, ensure_ascii=False, separators=(",", ":"))
         words = self.config["words"]
+        config = self.config | {"zh": in_chinese(words)}
+        config = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
         means = "".join(f"<p>{html.escape(each)}</p>" for each in words["means"].split("\n"))
         # An <img>, since JupyterLab strips <svg> from untrusted outputs.
         source = "data:image/svg+xml," + quote(self.picture, safe=" /:=,;'()")
@@ -66,6 +68,18 @@ class MovingFigure:
         folder = files("rope_lib.course.elements")
         text = "".join(folder.joinpath(f"{n}.js").read_text("utf-8") for n in ("figure", self.name))
         return re.sub(r"^\s*(//.*\n)?", "", text, flags=re.MULTILINE)
+
+
+def in_chinese(words: Mapping[str, str]) -> dict[str, str]:
+    """Those of the words that have a translation: a script shows them on a Chinese page."""
+    known = _chinese()
+    return {name: known[text] for name, text in words.items() if text in known}
+
+
+@functools.cache
+def _chinese() -> dict[str, str]:
+    path = files("rope_lib.course.elements").joinpath("zh.json")
+    return json.loads(path.read_text("utf-8"))
 
 
 def svg(height: float, drawn: str, more: str = "", width: float = WIDTH) -> str:
