@@ -4,6 +4,7 @@
 #   PORT=8000                    where `make serve` listens
 #   WORKERS=2                    processes of `make test`
 #   NB=notebooks/03_....ipynb    the notebooks that `make refresh` runs (default: all)
+#   EDITION=zh                   the edition of `make lab` and `make pdf` (default: English)
 #   ARGS="-k rotate"             more arguments for pytest
 
 BIN := .venv/bin
@@ -18,7 +19,7 @@ WORKERS ?= $(shell test $(CORES) -gt 4 && echo 4 || echo $(CORES))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment book serve offline pdf lab test quick refresh share ledger bench bench-gpu lint format lock clean-site clean
+.PHONY: help environment book serve offline pdf lab translate test quick refresh share ledger bench bench-gpu lint format lock clean-site clean
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -27,12 +28,18 @@ help: ## list these commands
 environment: ## make or mend .venv (the other commands do it by themselves)
 	@sh tools/environment.sh
 
+TRANSLATE := $(BIN)/python tools/translate.py
+CHINESE := _build/zh
+
 define build
 @$(BIN)/jupyter-book build . --all -W --keep-going -n
+@$(TRANSLATE) write $(CHINESE)
+@$(BIN)/jupyter-book build $(CHINESE) --path-output $(CHINESE) --all -W --keep-going -n
+@rm -rf $(SITE)/zh && cp -R $(CHINESE)/_build/html $(SITE)/zh
 @touch $(BUILT)
 endef
 
-book: environment ## build the whole site; a warning is an error
+book: environment ## build the whole site in both languages; a warning is an error
 	$(build)
 	@echo "The book is built. Open file://$(CURDIR)/$(SITE)/index.html or run: make serve"
 
@@ -46,16 +53,25 @@ serve: $(BUILT) ## serve the site on this machine only (PORT=8000), building it 
 offline: $(BUILT) ## pack the site into one zip file that opens from a disk
 	@$(BIN)/python tools/offline.py $(SITE) _build/rope-book.zip
 
+EDITION := en
+NOT_ENGLISH := $(filter-out en,$(EDITION))
 SINGLE := _build/single/_build/singlehtml
 
-pdf: environment ## print the whole book to one PDF (needs Chromium)
-	@$(BIN)/jupyter-book build . --path-output _build/single --builder custom \
-		--custom-builder singlehtml -W --keep-going -n
+pdf: environment ## print the whole book to one PDF (needs Chromium; EDITION=)
+	@$(if $(NOT_ENGLISH),$(TRANSLATE) write $(CHINESE))
+	@$(BIN)/jupyter-book build $(if $(NOT_ENGLISH),$(CHINESE),.) --path-output _build/single \
+		--builder custom --custom-builder singlehtml --all -W --keep-going -n
 	@cp $(SINGLE)/book/intro.html $(SINGLE)/index.html # its styles are named from the root
-	@$(BIN)/python tools/pdf.py $(SINGLE)/index.html _build/rope-book.pdf
+	@$(BIN)/python tools/pdf.py $(SINGLE)/index.html _build/rope-book$(NOT_ENGLISH:%=-%).pdf
 
-lab: environment ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks
+# Chinese notebooks are written once and then kept: somebody may be at work in them.
+lab: environment ## open the notebooks in JupyterLab (EDITION=zh for the Chinese ones)
+	@$(if $(NOT_ENGLISH),test -d _build/lab-$(EDITION) || $(TRANSLATE) notebooks _build/lab-$(EDITION))
+	@$(BIN)/jupyter lab $(if $(NOT_ENGLISH),_build/lab-$(EDITION)/)notebooks
+
+translate: environment ## put new and changed texts into the catalogues, and say what is missing
+	@$(TRANSLATE) update
+	@$(TRANSLATE) status
 
 test: environment ## test the library and the site, re-execute every notebook (WORKERS=, ARGS=)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from bs4 import BeautifulSoup
 from filelock import FileLock
 
 import stamp
+import translate
 
 ROOT = Path(__file__).resolve().parent.parent
 PHONE = {"width": 390, "height": 844}
@@ -67,8 +69,11 @@ def site(tmp_path_factory):
     with FileLock(folder / "site.lock"):
         if not done.exists():
             stamp.write_copy(ROOT, folder / "published", ADDRESS)
-            status, log = build_book(folder / "published", folder / "site")
-            assert status == 0, log
+            translate.write("zh", folder / "zh", outputs=True, root=folder / "published")
+            for source, target in (("published", "site"), ("zh", "site-zh")):
+                status, log = build_book(folder / source, folder / target)
+                assert status == 0, log
+            shutil.move(folder / "site-zh/_build/html", out / "zh")
             done.touch()
     return out
 

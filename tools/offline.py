@@ -45,6 +45,18 @@ def search_script(site: Path, pages: list[Path]) -> bytes:
     return WORDS.format(words=json.dumps(words, ensure_ascii=False)).encode()
 
 
+def pages_of(folder: Path, files: list[Path]) -> list[Path]:
+    """The pages of the edition in this folder, without those of an edition further below."""
+    others = [path.parent for path in files if path.name == "search.html" and path.parent != folder]
+    inner = [other for other in others if other.is_relative_to(folder)]
+    return [
+        path
+        for path in files
+        if path.suffix == ".html" and "_static" not in path.parts and path.is_relative_to(folder)
+        and not any(path.is_relative_to(other) for other in inner)
+    ]  # fmt: skip
+
+
 def pack(site: Path, target: Path) -> int:
     """Write the zip file, whole or not at all; return how many files it holds.
 
@@ -62,14 +74,14 @@ def pack(site: Path, target: Path) -> int:
         for name in contents:
             if name.endswith(".html"):  # a browser refuses to fetch ahead from a disk, and says so
                 contents[name] = re.sub(rb'<link rel="preload"[^>]*>\n?', b"", contents[name])
-        if "search.html" in contents:
-            pages = [
-                path for path in kept if path.suffix == ".html" and "_static" not in path.parts
-            ]
-            contents["_static/offline.js"] = search_script(site, pages)
+        for folder in [path.parent for path in kept if path.name == "search.html"]:
+            below = folder.relative_to(site)
+            contents[(below / "_static/offline.js").as_posix()] = search_script(
+                folder, pages_of(folder, kept)
+            )
+            name = (below / "search.html").as_posix()
             with_words = f'<script src="_static/offline.js"></script>\n{SEARCH}'
-            text = contents["search.html"].decode().replace(SEARCH, with_words, 1)
-            contents["search.html"] = text.encode()
+            contents[name] = contents[name].decode().replace(SEARCH, with_words, 1).encode()
         for name, content in contents.items():
             info = zipfile.ZipInfo(f"{FOLDER}/{name}", DATE)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16

@@ -68,7 +68,8 @@ def name_cells(app, doctree):
 
 
 SHORT = 24  # characters of LaTeX: a longer formula must be free to break within itself
-TOUCHING = re.compile(r"[,.;:!?)\u201d\u2019]+")
+CHINESE_MARKS = "\uff0c\u3002\u3001\uff1b\uff1a\uff1f\uff01\uff09\u300b"
+TOUCHING = re.compile(rf"[,.;:!?)\u201d\u2019{CHINESE_MARKS}]+")
 
 
 def keep_punctuation(app, doctree):

@@ -5,33 +5,34 @@ import html
 import tomllib
 from pathlib import Path
 
-ANSWERS = "Worked answers to the exercises of chapter {}, each checked like a reader's own."
+from editions import EDITIONS
 
 
 @functools.cache
 def read(book):
-    """What `sharing.toml` says of each page."""
-    return tomllib.loads(Path(book, "sharing.toml").read_text(encoding="utf-8"))["pages"]
+    """What `sharing.toml` says of each page, and of all answers."""
+    return tomllib.loads(Path(book, "sharing.toml").read_text(encoding="utf-8"))
 
 
 def picture_of(page):
     return f"_static/share/{page.rpartition('/')[2]}.png"
 
 
-def describe(page, pages):
+def describe(page, sharing):
     """A sentence for people; None for pages that the book did not write, such as the search."""
     if page.startswith("notebooks/solutions/"):
-        return ANSWERS.format(page.rpartition("/")[2].partition("_")[0].lstrip("0"))
-    return pages.get(page, {}).get("description")
+        chapter = page.rpartition("/")[2].partition("_")[0].lstrip("0")
+        return sharing["answers"].format(chapter)
+    return sharing["pages"].get(page, {}).get("description")
 
 
 def add_tags(app, page, template, context, doctree):
     """Put the tags that search engines and messengers read into a page's head."""
-    pages = read(Path(app.srcdir, "book"))
-    description = describe(page, pages)
+    sharing = read(Path(app.srcdir, "book"))
+    description = describe(page, sharing)
     if description is None:
         return
-    shown = page if "figure" in pages.get(page, {}) else "book/intro"
+    shown = page if "figure" in sharing["pages"].get(page, {}) else "book/intro"
     tags = {
         "og:type": "article" if page.startswith("notebooks/") else "website",
         "og:site_name": app.config.project,
@@ -52,7 +53,7 @@ def add_tags(app, page, template, context, doctree):
     lines += [
         f'<meta property="{name}" content="{html.escape(text)}">' for name, text in tags.items()
     ]
-    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines) + "\n"
 
 
 def write_sitemap(app, exception):
@@ -66,4 +67,8 @@ def write_sitemap(app, exception):
     text = '<?xml version="1.0" encoding="utf-8"?>\n'
     text += f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}</urlset>\n'
     Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf-8")
-    Path(app.outdir, "robots.txt").write_text(f"Sitemap: {site}/sitemap.xml\n", encoding="utf-8")
+    if app.config.edition == "en":
+        lines = "".join(
+            f"Sitemap: {site}/{folder}sitemap.xml\n" for _, _, folder in EDITIONS.values()
+        )
+        Path(app.outdir, "robots.txt").write_text(lines, encoding="utf-8")

@@ -73,7 +73,9 @@ class RopeTurn extends HTMLElement {
     }
     this.place("text.angle", (START.m + START.n) / 2 + shift, 70, 70);
     this.write("b", whole);
-    this.slider.ariaValueText = `${whole}: Ming at ${START.n + whole}, Hong at ${START.m + whole}`;
+    const places = { shift: whole, n: START.n + whole, m: START.m + whole };
+    const spoken = this.slider.dataset.spoken; // in the language of the page
+    this.slider.ariaValueText = spoken.replace(/{(\w+)}/g, (_, name) => places[name]);
   }
 
   // A text that does not change is left alone, or it would be read aloud in every frame.

@@ -49,6 +49,12 @@ def test_a_picture_is_up_to_date(page):
     assert remembered == share.digest(DRAWINGS[page]), "run `make share`"
 
 
+def test_the_chinese_pictures_are_up_to_date(tmp_path):
+    for page, drawing in share.chinese(tmp_path / "zh").items():
+        remembered = share.drawn_from(share.picture_file(page, "zh"))
+        assert remembered == share.digest(drawing), f"{page}: run `make share`"
+
+
 def test_a_changed_figure_is_seen(tmp_path):
     drawing = DRAWINGS["book/intro"]
     assert share.digest(drawing) != share.digest(drawing.replace("RoPE", "Rope"))

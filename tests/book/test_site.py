@@ -5,14 +5,12 @@ skipped; with REQUIRE_BROWSER=1 they fail instead.
 """
 
 import functools
-import json
 import re
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 
 import offline
 from built_site import PAGES, PHONE, ROOT, build_book, parsed
@@ -71,29 +69,6 @@ def test_vendored_katex_style_is_of_the_version_that_sets_the_formulas():
 
     css = (ROOT / "book/_static/katex/katex.min.css").read_text(encoding="utf-8")
     assert f"KaTeX {katex.katex_version}" in css
-
-
-def test_a_second_language_builds(small_book, tmp_path):
-    """Extract the messages, translate one, build in Chinese, find the words in the search index."""
-    source = small_book("# Page\n\nTwo hands of a clock.\n")
-    status, log = build_book(source, tmp_path, "--builder=custom", "--custom-builder=gettext")
-    assert status == 0, log
-    template = (tmp_path / "_build/gettext/page.pot").read_text(encoding="utf-8")
-    message = 'msgid "Two hands of a clock."\n'
-    assert message in template
-    catalogue = source / "book/locale/zh_CN/LC_MESSAGES/page.po"
-    catalogue.parent.mkdir(parents=True)
-    translated = template.replace(message + 'msgstr ""', message + 'msgstr "两根时钟指针。"')
-    catalogue.write_text(translated.replace(", fuzzy", ""), encoding="utf-8")
-
-    config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
-    config["sphinx"]["config"]["language"] = "zh_CN"
-    (source / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    status, log = build_book(source, tmp_path)
-    assert status == 0, log
-    site = tmp_path / "_build/html"
-    assert "两根时钟指针。" in (site / "page.html").read_text(encoding="utf-8")
-    assert json.dumps("时钟") in (site / "searchindex.js").read_text(encoding="utf-8")
 
 
 # The built files
