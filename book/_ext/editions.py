@@ -4,13 +4,51 @@ The English site stands at the root, an edition in a folder below it that has it
 """
 
 import html
+import re
+from pathlib import Path
 
 EDITIONS = {"en": ("EN", "en", ""), "zh": ("中文", "zh-CN", "zh/")}  # short name, code, folder
+
+# What screen readers and tooltips say, and no catalogue of the theme or of Sphinx translates.
+SPOKEN = {
+    "zh": {
+        "Front page": "首页",
+        "Main": "主导航",
+        "Page": "本页",
+        "Toggle primary sidebar": "展开或收起左侧栏",
+        "Toggle secondary sidebar": "展开或收起右侧栏",
+        "Show or hide the pages below": "展开或收起下级页面",
+        "Color mode": "颜色模式",
+        "System Settings": "跟随系统",
+        "Source repositories": "源代码仓库",
+        "Launch interactive content": "打开可运行的版本",
+        "Launch on Colab": "在 Colab 上打开",
+        "Link to this heading": "本节的链接",
+        "Link to this image": "本图的链接",
+        "Link to this table": "本表的链接",
+        "Link to this definition": "本条的链接",
+        "Link to this term": "本词条的链接",
+        "Link to this code": "这段代码的链接",
+    }
+}
 
 
 def setup(app):
     app.add_config_value("edition", "en", "html")
     app.connect("html-page-context", add_links)
+    app.connect("build-finished", speak, priority=950)  # after `lighten.py`
+
+
+def speak(app, exception):
+    """Say in the edition's language what the theme says in English."""
+    words = SPOKEN.get(app.config.edition, {})
+    if exception or app.builder.name != "html" or not words:
+        return
+    said = re.compile(rf'\b(title|aria-label)="({"|".join(map(re.escape, words))})"')
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        text = said.sub(lambda found: f'{found[1]}="{words[found[2]]}"', text)
+        path.write_text(text, encoding="utf-8")
 
 
 def add_links(app, page, template, context, doctree):

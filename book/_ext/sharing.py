@@ -46,7 +46,7 @@ def add_tags(app, page, template, context, doctree):
             "og:image": f"{site}/{picture_of(shown)}",
             "og:image:width": "1200",
             "og:image:height": "630",
-            "og:image:alt": f"A figure of the chapter {context['title']}",
+            "og:image:alt": sharing["picture"].format(context["title"]),
         }
     lines = [f'<meta name="description" content="{html.escape(description)}">',
              '<meta name="twitter:card" content="summary_large_image">']  # fmt: skip

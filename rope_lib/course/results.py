@@ -95,6 +95,17 @@ def paired(
     return Difference.of(differences)
 
 
+def of_sum(difference: Difference, comparisons: int = 1) -> tuple[float, float, float]:
+    """The sum of paired differences, such as of counts, and its interval as :func:`interval`.
+
+    Example:
+        >>> of_sum(Difference.of([1.0, 2.0, 3.0]))[0]
+        6.0
+    """
+    ends = (difference.mean, *interval(difference, comparisons=comparisons))
+    return tuple(difference.pairs * end for end in ends)
+
+
 def _keyed(runs: list[dict], by: tuple[str, ...]) -> dict[tuple, dict]:
     keyed = {tuple(run[key] for key in by): run for run in runs}
     if len(keyed) < len(runs):

@@ -53,5 +53,4 @@ def found_more(
         for which in (case, other)
     ]
     pairs = results.paired(*runs, by=("window",), of="far")
-    ends = (pairs.mean, *results.interval(pairs, comparisons=comparisons))
-    return tuple(pairs.pairs * end for end in ends)
+    return results.of_sum(pairs, comparisons)

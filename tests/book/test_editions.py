@@ -58,6 +58,17 @@ def test_an_anchor_is_the_same_in_both_languages(site):
         assert page.find(id="how-do-i-set-yarn")
 
 
+@pytest.mark.parametrize(
+    "name", ["book/intro", "book/glossary", "notebooks/03_turn_two_dimensions"]
+)
+def test_what_is_only_read_aloud_is_chinese_too(site, name):
+    text = (site / "zh" / f"{name}.html").read_text(encoding="utf-8")
+    said = set(re.findall(r'(?:aria-label|title|placeholder)="([^"]*)"', text))
+    assert {
+        words for words in said if re.search("[a-z]{4}", words) and not CHINESE.search(words)
+    } == set()
+
+
 def test_the_maps_of_both_sites_are_named(site):
     named = (site / "robots.txt").read_text()
     assert f"Sitemap: {ADDRESS.site}/sitemap.xml" in named

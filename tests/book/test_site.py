@@ -253,8 +253,9 @@ def test_the_offline_book_is_searched_from_a_disk(site, browser, tmp_path):
     page, faults = browser.new_page(), []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda m: m.type == "error" and faults.append(m.text))
-    for words in ("YaRN", "half-split", "时钟"):
-        page.goto((tmp_path / "rope-book/search.html").as_uri() + f"?q={words}")
+    for words in ("YaRN", "half-split", "时钟", "长程衰减"):
+        search = "zh/search.html" if words == "长程衰减" else "search.html"
+        page.goto((tmp_path / "rope-book" / search).as_uri() + f"?q={words}")
         page.wait_for_selector("#search-results li p.context")
         excerpts = page.locator("#search-results li p.context").all_inner_texts()
         assert any(words.lower() in excerpt.lower() for excerpt in excerpts), words

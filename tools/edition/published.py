@@ -16,11 +16,11 @@ def stamps_of(root: Path, page: Path) -> list[dict]:
     return [each for each in tomllib.loads(text)["stamp"] if each["file"] == page.as_posix()]
 
 
-def unstamped(text: str, stamps: list[dict]) -> tuple[str, dict[str, str]]:
-    """The page as it is in the tree, and the words of the address if it was published."""
+def unstamped(text: str, stamps: list[dict]) -> tuple[str, dict[str, str] | None]:
+    """The page as it is in the tree, and the words of the address, None if it is not published."""
     if all(stamp["here"] in text for stamp in stamps):
-        return text, {}
-    address = {"published": "yes"}
+        return text, None
+    address = {}
     for stamp in stamps:
         if found := re.search(_pattern(stamp["there"]), text):
             address |= found.groupdict()
@@ -28,13 +28,15 @@ def unstamped(text: str, stamps: list[dict]) -> tuple[str, dict[str, str]]:
     return text, address
 
 
-def restamped(text: str, stamps: list[dict], language: str, address: dict[str, str]) -> str:
+def restamped(text: str, stamps: list[dict], language: str, address: dict[str, str] | None) -> str:
     """A translated page with the address.
 
     Raises:
         ValueError: a place of the original does not stand exactly once in the translation.
     """
-    for stamp in stamps if address else ():
+    if address is None:
+        return text
+    for stamp in stamps:
         here, there = (stamp[language][side] if language in stamp else stamp[side]
                        for side in ("here", "there"))  # fmt: skip
         if text.count(here) != 1:

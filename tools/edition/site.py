@@ -10,6 +10,7 @@ from .units import Unit
 
 CONFIG = ("search_bar_text", "toc_title")  # of html_theme_options
 PROMPTS = ("nb_code_prompt_show", "nb_code_prompt_hide")
+SHARED = ("answers", "picture")  # of sharing.toml, for many pages
 CODES = {"zh": "zh_CN"}  # what Sphinx calls the language of an edition
 
 
@@ -26,7 +27,7 @@ def site_units(root: Path) -> list[Unit]:
             Unit(f"toc {entry[key]}", entry[key]) for key in ("caption", "title") if key in entry
         ]
     sharing = tomllib.loads((root / "book/sharing.toml").read_text(encoding="utf-8"))
-    found.append(Unit("answers", sharing["answers"]))
+    found += [Unit(name, sharing[name]) for name in SHARED]
     found += [
         Unit(f"description {page}", said["description"]) for page, said in sharing["pages"].items()
     ]
@@ -70,7 +71,7 @@ def sharing_in(root: Path, words: dict[Unit, str]) -> str:
     """`sharing.toml` of an edition."""
     text = (root / "book/sharing.toml").read_text(encoding="utf-8")
     for unit, said in words.items():
-        if unit.context == "answers" or unit.context.startswith("description "):
+        if unit.context in SHARED or unit.context.startswith("description "):
             text = text.replace(f'"{unit.source}"', json.dumps(said, ensure_ascii=False))
     return text
 

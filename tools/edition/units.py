@@ -99,7 +99,7 @@ def sections_of(text: str) -> list[tuple[str, str]]:
             parts.append((context, []))
         parts[-1][1].append(line)
         glossary = _follow(line, fences) if FENCE.match(line) else glossary
-        blank = not line.strip() or (blank and "{glossary}" in line) or "{glossary}" in line
+        blank = not line.strip() or "{glossary}" in line
     named = _without_twins([name for name, _ in parts])
     return [(name, "".join(lines)) for name, (_, lines) in zip(named, parts, strict=True)]
 
